@@ -1,0 +1,204 @@
+"""Every table that crosses a stage boundary, and nothing else.
+
+Times are UTC in microseconds since 1970. Boxes are ``x1, y1, x2, y2`` in pixels of the original frame, right and
+bottom exclusive. Frames count from zero; only MOT text files count from one. A missing integer is -1, never null.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipeline.schema import Column, Manifest
+
+_text, _flag = pa.string(), pa.bool_()
+_i32, _i64, _f32, _f64 = pa.int32(), pa.int64(), pa.float32(), pa.float64()
+
+_BOX = (
+    Column("x1", _f32, "left edge", "px"),
+    Column("y1", _f32, "top edge", "px"),
+    Column("x2", _f32, "right edge, exclusive", "px"),
+    Column("y2", _f32, "bottom edge, exclusive", "px"),
+)
+_BOX_RULES = {"x1 < x2 and y1 < y2": lambda t: (t.x1 < t.x2) & (t.y1 < t.y2)}
+_FRAME = (
+    Column("video_id", _text, "the video the frame belongs to"),
+    Column("frame", _i32, "zero-based frame number in that video"),
+    Column("t_utc_us", _i64, "true time of the frame", "µs"),
+)
+
+VIDEOS = Manifest(
+    "videos", 1, "What was recorded, by which camera, when, and how healthy each file is.",
+    (
+        Column("video_id", _text, "camera and start time, or camera and file name where the time was assumed"),
+        Column("camera_id", _text, "the camera that recorded it"),
+        Column("path", _text, "absolute path of the file"),
+        Column("digest", _text, "SHA-256 of the file's content"),
+        Column("status", _text, "'ok' or 'unreadable'"),
+        Column("t_start_us", _i64, "true time of the first frame", "µs"),
+        Column("t_end_us", _i64, "true time of the last frame", "µs"),
+        Column("frames", _i32, "frames that decode"),
+        Column("width", _i32, "frame width", "px"),
+        Column("height", _i32, "frame height", "px"),
+        Column("fps", _f64, "measured rate: (frames - 1) / duration, 0 where there is no duration", "1/s"),
+        Column("time_source", _text, "'topology', 'file name', 'container' or 'assumed'"),
+        Column("time_std_s", _f64, "uncertainty of the camera's clock", "s"),
+        Column("note", _text, "what was repaired or is wrong with the file; empty when nothing"),
+    ),
+    ("video_id",),
+    {"status is 'ok' or 'unreadable'": lambda t: t.status.isin(["ok", "unreadable"]),
+     "t_start_us <= t_end_us": lambda t: t.t_start_us <= t.t_end_us},
+)  # fmt: skip
+
+DETECTIONS = Manifest(
+    "detections", 1, "One row per person box per frame.",
+    (*_FRAME, Column("detection", _i32, "index within the frame, by falling score"), *_BOX,
+     Column("score", _f32, "the detector's confidence, 0 to 1")),
+    ("video_id", "frame", "detection"),
+    _BOX_RULES,
+)  # fmt: skip
+
+TRACKLETS = Manifest(
+    "tracklets", 1, "One row per tracklet: one person in one camera, as far as the tracker could follow.",
+    (
+        Column("tracklet_id", _text, "camera, start time and order; the same on every rerun"),
+        Column("parent_id", _text, "the tracklet it was cut from by isolation, else its own id"),
+        Column("camera_id", _text, "the camera it was seen in"),
+        Column("t_start_us", _i64, "time of its first box", "µs"),
+        Column("t_end_us", _i64, "time of its last box", "µs"),
+        Column("n_boxes", _i32, "number of its boxes"),
+        Column("mean_score", _f32, "mean detector confidence"),
+    ),
+    ("tracklet_id",),
+    {"t_start_us <= t_end_us": lambda t: t.t_start_us <= t.t_end_us, "n_boxes > 0": lambda t: t.n_boxes > 0},
+)  # fmt: skip
+
+BOXES = Manifest(
+    "boxes", 1, "One row per box of a tracklet.",
+    (Column("tracklet_id", _text, "the tracklet it belongs to"), *_FRAME, *_BOX,
+     Column("score", _f32, "the detector's confidence, 0 to 1")),
+    ("tracklet_id", "video_id", "frame"),
+    _BOX_RULES,
+)  # fmt: skip
+
+CROPS = Manifest(
+    "crops", 1, "Boxes cut out at a fixed rate, as JPEG members of WebDataset tar shards.",
+    (
+        Column("tracklet_id", _text, "the tracklet it belongs to"), *_FRAME,
+        Column("shard", _text, "path of the tar file, relative to the run's folder"),
+        Column("offset", _i64, "first byte of the JPEG in the shard", "B"),
+        Column("size", _i32, "length of the JPEG", "B"),
+        Column("width", _i32, "width of the crop", "px"),
+        Column("height", _i32, "height of the crop", "px"),
+        Column("quality", _f32, "0 to 1: large, sharp, inside the frame and not covered by another box"),
+    ),
+    ("tracklet_id", "video_id", "frame"),
+    {"0 <= quality <= 1": lambda t: t.quality.between(0, 1)},
+)  # fmt: skip
+
+ASSOCIATIONS = Manifest(
+    "associations", 1, "Scored links between tracklets: the candidates a round considered.",
+    (
+        Column("tracklet_a", _text, "the earlier tracklet id in sort order"),
+        Column("tracklet_b", _text, "the later tracklet id in sort order"),
+        Column("distance", _f32, "appearance distance, small is near"),
+        Column("joint_distance", _f32, "appearance distance under the spatio-temporal prior"),
+        Column("transit_time_s", _f32, "leaving one camera to entering the next; negative if the views overlap", "s"),
+        Column("kept", _flag, "whether the round trained on it"),
+    ),
+    ("tracklet_a", "tracklet_b"),
+    {"tracklet_a < tracklet_b": lambda t: t.tracklet_a < t.tracklet_b},
+)  # fmt: skip
+
+PSEUDO_LABELS = Manifest(
+    "pseudo_labels", 1, "What the round trains on; several rows per tracklet where labels are soft or local.",
+    (
+        Column("tracklet_id", _text, "the labelled tracklet"),
+        Column("group", _text, "labels may be compared inside a group only: a camera, a camera pair, or the site"),
+        Column("pseudo_label", _i32, "class within the group; -1 unassigned"),
+        Column("weight", _f32, "soft label, 1 for a hard one"),
+    ),
+    ("tracklet_id", "group", "pseudo_label"),
+    {"0 < weight <= 1": lambda t: (t.weight > 0) & (t.weight <= 1)},
+)  # fmt: skip
+
+MODEL = Manifest(
+    "model", 1, "One row: the checkpoint a round ended with.",
+    (
+        Column("weights", _text, "file name of the checkpoint beside this table"),
+        Column("digest", _text, "SHA-256 of the checkpoint"),
+        Column("backbone", _text, "network name"),
+        Column("dim", _i32, "length of a feature"),
+        Column("steps", _i64, "optimiser steps since the start weights"),
+    ),
+    ("weights",),
+)  # fmt: skip
+
+TRAIN_LOG = Manifest(
+    "train_log", 1, "The training curve of one round.",
+    (
+        Column("step", _i64, "optimiser step within the round"),
+        Column("epoch", _i32, "epoch within the round"),
+        Column("loss", _f32, "mean loss of the batch"),
+        Column("active_share", _f32, "share of triplets whose hinge is above zero"),
+        Column("learning_rate", _f32, "learning rate of the step"),
+    ),
+    ("step",),
+)  # fmt: skip
+
+IDENTITIES = Manifest(
+    "identities", 1, "Tracklet to person, across all cameras and files: what most users come for.",
+    (
+        Column("tracklet_id", _text, "the tracklet"),
+        Column("identity", _i32, "one number per person on the whole site"),
+        Column("confidence", _f32, "0 to 1: how clearly it belongs there rather than to the next best person"),
+    ),
+    ("tracklet_id",),
+    {"0 <= confidence <= 1": lambda t: t.confidence.between(0, 1), "identity >= 0": lambda t: t.identity >= 0},
+)  # fmt: skip
+
+SELECTION = Manifest(
+    "selection", 1, "Which training state the run ends on, chosen without labels.",
+    (
+        Column("round", _i32, "round; -1 is the start"),
+        Column("signal", _f64, "label-free health signal, large is good"),
+        Column("chosen", _flag, "whether `identify` uses this state"),
+    ),
+    ("round",),
+)  # fmt: skip
+
+GROUND_TRUTH = Manifest(
+    "ground_truth", 1, "True boxes. Read by nothing that trains without labels.",
+    (*_FRAME, Column("pid", _i32, "true person, one number across all cameras"), *_BOX,
+     Column("visibility", _f32, "visible share, 0 to 1")),
+    ("video_id", "frame", "pid"),
+    _BOX_RULES,
+)  # fmt: skip
+
+PEOPLE = Manifest(
+    "people", 1, "The part each true person plays in the evaluation.",
+    (
+        Column("pid", _i32, "true person"),
+        Column("role", _text, "'train', 'test', 'both' (seen on both sides of the cut, in neither part)"),
+        Column("n_cameras", _i32, "cameras that saw the person on the side of the cut that counts"),
+    ),
+    ("pid",),
+    {"role is train, test or both": lambda t: t.role.isin(["train", "test", "both"])},
+)  # fmt: skip
+
+RANKINGS = Manifest(
+    "rankings", 1, "One row per evaluation query and training state: enough for CMC, mAP and paired intervals.",
+    (
+        Column("state", _text, "'start', 'round-0' …, 'final', 'supervised' or 'end_to_end'"),
+        Column("query_id", _text, "the query"),
+        Column("pid", _i32, "its true person"),
+        Column("camera_id", _text, "its camera"),
+        Column("first_match_rank", _i32, "zero-based rank of the first true match; -1 where the query was missed"),
+        Column("average_precision", _f64, "0 to 1; 0 where the query was missed"),
+    ),
+    ("state", "query_id"),
+)  # fmt: skip
+
+ALL = (
+    VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, TRAIN_LOG, SELECTION,
+    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS,
+)  # fmt: skip

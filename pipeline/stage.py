@@ -1,0 +1,146 @@
+"""What a stage is, and everything its ``run`` may touch.
+
+A stage module ends in one literal, ``STAGE = Stage(name="track", inputs=(…), outputs=(…), config=…, version=…, run=run)``.
+``run`` is a thin shell over pure functions; it reads and writes only through the :class:`Context`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.schema import Manifest
+
+T = TypeVar("T")
+
+
+class Settings(BaseModel):
+    """Base of every stage's Config: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def how(default: Any, **kwargs: Any) -> Any:
+    """A field that changes how fast a result comes, never what it is (workers, device index): not fingerprinted."""
+    return Field(default, json_schema_extra={"how": True}, **kwargs)
+
+
+def what_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that decide the result, as plain JSON values."""
+    values = settings.model_dump(mode="json")
+    for name, info in type(settings).model_fields.items():
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("how"):
+            del values[name]
+    return values
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One arrow of the chain.
+
+    inputs: manifests it reads; outputs: manifests it writes into its own folder.
+    sources: names of what it reads from outside the chain ('videos', 'site_clock', 'weights', …), see
+        `pipeline.sources`; their digests are part of the fingerprint.
+    version: bumped by hand whenever the same inputs would give another output.
+    """
+
+    name: str
+    inputs: tuple[Manifest, ...]
+    outputs: tuple[Manifest, ...]
+    config: type[Settings]
+    version: int
+    run: Callable[[Context], None]
+    sources: tuple[str, ...] = ()
+    extra_inputs: tuple[Manifest, ...] = field(default=())  # read when some node provides them, else absent
+
+
+@dataclass
+class Context:
+    """A stage's whole world: settings in, manifests in, manifests out."""
+
+    settings: Any
+    run_dir: Path  # the run's folder, e.g. runs/market
+    out: Path  # scratch; renamed to the stage's own folder once everything validated
+    seed: int
+    device: str  # 'cpu', 'cuda', 'cuda:1', 'mps'
+    sources: Mapping[str, Any]
+    inputs: Mapping[str, list[Path]]  # manifest name → the files that hold it (several for per-round manifests)
+    outputs: Mapping[str, Manifest]
+    round: int = -1
+    piece_parts: Mapping[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def read(self, manifest: Manifest) -> pd.DataFrame:
+        """The input table. Where several nodes provide it (rounds), the latest one before this node."""
+        from pipeline import schema
+
+        return schema.read(manifest, self.inputs[manifest.name][-1])
+
+    def has(self, manifest: Manifest) -> bool:
+        """Whether an optional input was provided by this run."""
+        return bool(self.inputs.get(manifest.name))
+
+    def paths(self, manifest: Manifest) -> list[Path]:
+        """All files that hold this input, in round order; what lies beside the table lies in ``path.parent``."""
+        return list(self.inputs.get(manifest.name, []))
+
+    def write(self, manifest: Manifest, frame: pd.DataFrame) -> None:
+        """Validate and write one of the declared outputs."""
+        from pipeline import schema
+
+        if manifest.name not in self.outputs:
+            raise KeyError(f"'{manifest.name}' is not a declared output")
+        schema.write(manifest, frame, self.out / manifest.file)
+
+    def source(self, name: str) -> Any:
+        """What the stage declared in ``Stage.sources``."""
+        return self.sources[name]
+
+    def note(self, **facts: Any) -> None:
+        """Plain facts for the receipt, `status` and the report ('detections': 8123)."""
+        self.notes.update(facts)
+
+    def piece(self, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+        """A shard of work, kept: one folder per ``key`` (a video's digest, say), settings and stage version.
+
+        ``make(folder)`` fills an empty folder; it is renamed whole when it returns, so a killed run resumes at the
+        last finished piece, and one more video costs one video. Returns the finished folder under ``run_dir``.
+        """
+        parts = {**self.piece_parts, "key": dict(key)}
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+        final = self.run_dir / "pieces" / str(self.piece_parts.get("stage", "stage")) / digest
+        if not (final / ".done").exists():
+            scratch = final.with_name(final.name + ".part")
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+            make(scratch)
+            (scratch / ".done").touch()
+            shutil.rmtree(final, ignore_errors=True)
+            scratch.rename(final)
+        return final
+
+    def progress(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        """Iterate with a bar on a terminal, and with one plain line at the end otherwise."""
+        from tqdm import tqdm
+
+        if total is None and hasattr(items, "__len__"):
+            total = len(items)  # type: ignore[arg-type]
+        if sys.stderr.isatty():
+            yield from tqdm(items, desc=f"  {label}", total=total, leave=False)
+        else:
+            yield from items
+
+    def say(self, line: str) -> None:
+        """One plain line for the person who watches."""
+        print(f"  {line}", flush=True)
