@@ -41,6 +41,7 @@ VIDEOS = Manifest(
         Column("height", _i32, "frame height", "px"),
         Column("fps", _f64, "measured rate: (frames - 1) / duration, 0 where there is no duration", "1/s"),
         Column("time_source", _text, "'topology', 'file name', 'container' or 'assumed'"),
+        Column("clock_scale", _f64, "true seconds per second of media: t_utc = t_start + scale * media time"),
         Column("time_std_s", _f64, "uncertainty of the camera's clock", "s"),
         Column("note", _text, "what was repaired or is wrong with the file; empty when nothing"),
     ),
