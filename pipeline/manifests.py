@@ -134,6 +134,11 @@ MODEL = Manifest(
     ("weights",),
 )  # fmt: skip
 
+SUPERVISED_MODEL = Manifest(
+    "supervised_model", 1, "The reference: the same network trained with the truth on the same tracklets.",
+    MODEL.columns, ("weights",),
+)  # fmt: skip
+
 TRAIN_LOG = Manifest(
     "train_log", 1, "The training curve of one round.",
     (
@@ -200,6 +205,6 @@ RANKINGS = Manifest(
 )  # fmt: skip
 
 ALL = (
-    VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, TRAIN_LOG, SELECTION,
+    VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, SUPERVISED_MODEL, TRAIN_LOG, SELECTION,
     IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS,
 )  # fmt: skip

@@ -50,8 +50,9 @@ class Stage:
     """One arrow of the chain.
 
     inputs: manifests it reads; outputs: manifests it writes into its own folder.
-    sources: names of what it reads from outside the chain ('videos', 'site_clock', 'weights', …), see
-        `pipeline.sources`; their digests are part of the fingerprint.
+    sources: names of what it depends on from outside the chain ('videos', 'site.clock', 'weights', 'seed',
+        'device', …), see `pipeline.sources`; their digests are part of the fingerprint.
+    extra_inputs: read where some node provides them, else absent (a round's previous model).
     version: bumped by hand whenever the same inputs would give another output.
     """
 
@@ -62,7 +63,7 @@ class Stage:
     version: int
     run: Callable[[Context], None]
     sources: tuple[str, ...] = ()
-    extra_inputs: tuple[Manifest, ...] = field(default=())  # read when some node provides them, else absent
+    extra_inputs: tuple[Manifest, ...] = ()
 
 
 @dataclass

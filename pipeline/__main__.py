@@ -1,0 +1,265 @@
+"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | doctor``.
+
+The Makefile calls this; everything it can do, a person can do without make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline import config, graph
+from pipeline.errors import UserError
+from pipeline.runner import Runner, source_digest
+from pipeline.sources import Request, Sources
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 a defect of ours, 2 input the user can mend, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    # Libraries must neither upload nor install behind the user's back.
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        return int(options.command(options) or 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept, the same command resumes.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="trackweave", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    for name, function, text in (
+        ("run", run, "run what is stale, up to a stage"),
+        ("plan", plan, "print what would run, and why; run nothing"),
+        ("status", status, "print each stage as fresh, stale, missing or failed, with the reason"),
+    ):
+        sub = command(name, function, text)
+        _add_request(sub)
+        sub.add_argument("--until", default="report", help="last stage to run")
+        sub.add_argument("--round", default="", help="last round, when --until is associate or train")
+        sub.add_argument("--force", default="", help="stages to run anew, separated by commas")
+        sub.add_argument("--supervised", action="store_true", help="also train the supervised reference")
+    sub = command("explain", explain, "walk a stage or a Parquet file back to what made it")
+    sub.add_argument("what", help="a stage, a node such as train@2, or a Parquet file")
+    _add_request(sub)
+    sub = command("describe", describe, "print the tables and settings as Markdown")
+    sub.add_argument("what", choices=["tables", "settings"], nargs="?", default="tables")
+    sub.add_argument("--method", default="tastr")
+    sub = command("metrics", metrics, "print the measures of a finished run")
+    sub.add_argument("--run", required=True, type=Path)
+    sub.add_argument("--json", action="store_true", help="one JSON object with stable keys")
+    command("doctor", doctor, "say what this machine has and what is slow on it")
+    return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, type=Path, help="folder of the run, e.g. runs/market")
+    parser.add_argument("--videos", default="", help="folder, glob, list file or topology YAML")
+    parser.add_argument("--topology", default="", help="site file")
+    parser.add_argument("--detector", default="", help="YOLO weights, or a folder of precomputed detections")
+    parser.add_argument("--backbone", default="", help="osnet_x0_25 … osnet_x1_0, or any timm model")
+    parser.add_argument("--weights", default="", help="start weights, or 'random', or 'pretrained' (timm)")
+    parser.add_argument("--ground-truth", default="", help="folder of MOT text files, for evaluation only")
+    parser.add_argument("--config", default="", help="YAML file of settings that differ, or the name of one of ours")
+    parser.add_argument("--method", default="", help="re-ID method")
+    parser.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value; may be repeated")
+
+
+def _request(options: argparse.Namespace) -> Request:
+    """Words of this command line; what it leaves out comes from the run's last request."""
+    request = Request.load(options.run)
+    for name in ("videos", "topology", "detector", "backbone", "weights", "ground_truth", "config"):
+        if value := getattr(options, name):
+            setattr(request, name, value)
+    # A later SET of the same key wins; other keys stay, or a bare `make report` would undo them.
+    sets = {s.partition("=")[0]: s for s in request.sets}
+    words = [*(word for text in options.set for word in text.split())]
+    words += [f"run.{key}={value}" for key in ("method", "device") if (value := getattr(options, key))]
+    sets.update({s.partition("=")[0]: s for s in words})
+    request.sets = list(sets.values())
+    return request
+
+
+def _runner(options: argparse.Namespace) -> tuple[Runner, Request]:
+    request = _request(options)
+    overrides, method = request.sets, "tastr"
+    file = config.named(request.config) if request.config else None
+    run_only = config.load({"run": config.RunSettings}, None, [s for s in overrides if s.startswith("run.")])
+    method = run_only["run"].method
+    sections = {"run": config.RunSettings, **graph.sections(method)}
+    settings = config.load(sections, file, overrides)
+    run_settings = settings["run"]
+    if run_settings.method != method:
+        method = run_settings.method
+        settings = config.load({"run": config.RunSettings, **graph.sections(method)}, file, overrides)
+    supervised_done = (options.run / "supervised" / "receipt.json").is_file()
+    nodes = graph.build(
+        method, run_settings.rounds, supervised=getattr(options, "supervised", False) or supervised_done
+    )
+    sources = Sources(
+        request,
+        options.run,
+        seed=run_settings.seed,
+        device=_device(run_settings.device),
+        holdout_share=run_settings.holdout_share,
+    )
+    return Runner(options.run, nodes, settings, sources), request
+
+
+def _device(name: str) -> str:
+    """'auto' is the first GPU the driver lists; asked without importing torch, which a cached run must not pay for."""
+    if name != "auto":
+        return name
+    return "cuda" if Path("/dev/nvidia0").exists() else "cpu"
+
+
+def _until(runner: Runner, options: argparse.Namespace) -> list[Any]:
+    names = [node.id for node in runner.nodes]
+    wanted = options.until
+    if wanted in graph.ROUND:
+        last = options.round or str(runner.settings["run"].rounds)  # type: ignore[attr-defined]
+        wanted = f"{wanted}@{last}"
+    if wanted not in names:
+        from pipeline.errors import closest
+
+        raise UserError(f"there is no stage '{wanted}' in this run. {closest(wanted, names)}")
+    return runner.nodes[: names.index(wanted) + 1]
+
+
+def _forced(options: argparse.Namespace) -> set[str]:
+    forced = {word for word in options.force.replace(",", " ").split() if word}
+    for word in forced:
+        if word.partition("@")[0] not in graph.STAGES:
+            from pipeline.errors import closest
+
+            raise UserError(f"FORCE={word}: no such stage. {closest(word, list(graph.STAGES))}")
+    return forced
+
+
+def run(options: argparse.Namespace) -> None:
+    runner, request = _runner(options)
+    until = _until(runner, options)
+    for warning in runner.sources.site.unused:
+        print(f"warning: {request.topology or request.videos}: {warning}", file=sys.stderr)
+    request.save(options.run)
+    ran = runner.run(until, _forced(options))
+    if not ran:
+        print(f"Nothing to do: all {len(until)} steps of {options.run} are fresh.")
+    if until[-1].id == "report":
+        from stages.evaluation.table import format_metrics
+
+        print(format_metrics(_metrics(options.run)))
+        print(f"report: {(options.run / 'report' / 'index.html').resolve()}")
+
+
+def plan(options: argparse.Namespace) -> None:
+    runner, _ = _runner(options)
+    plans = runner.plan(_until(runner, options), _forced(options))
+    waiting = [p for p in plans if p.reasons]
+    for item in waiting:
+        print(f"{item.node.id:<14} {'; '.join(item.reasons)}")
+    print(f"{len(waiting)} of {len(plans)} steps would run.")
+
+
+def status(options: argparse.Namespace) -> None:
+    runner, _ = _runner(options)
+    for item in runner.plan(_until(runner, options), _forced(options)):
+        receipt = runner.receipt(item.node)
+        word = "fresh" if not item.reasons else "stale" if receipt else item.reasons[0].split(" ")[0]
+        if word == "never":
+            word = "missing"
+        detail = "; ".join(item.reasons) if item.reasons else f"{receipt['seconds']:.1f} s" if receipt else ""
+        if (
+            receipt
+            and not item.reasons
+            and receipt["sources_digest"] != source_digest(item.node.stage.run.__module__)
+        ):
+            detail += "  (its source changed under an unchanged STAGE.version)"
+        print(f"{item.node.id:<14} {word:<8} {detail}")
+
+
+def explain(options: argparse.Namespace) -> None:
+    path = Path(options.what)
+    if path.suffix == ".parquet":
+        receipt = path.parent / "receipt.json"
+        if not receipt.is_file():
+            raise UserError(f"{path}: no receipt.json beside it; it is not the output of a stage.")
+        print(receipt.read_text(encoding="utf-8"))
+        return
+    runner, _ = _runner(options)
+    matching = [n for n in runner.nodes if n.id == options.what or n.stage.name == options.what]
+    if not matching:
+        raise UserError(f"there is no stage '{options.what}' in this run.")
+    for node in matching:
+        found = runner.plan_node(node)
+        print(f"{node.id}: {'; '.join(found.reasons) or 'fresh'}")
+        print(json.dumps(runner.fingerprint(node), indent=1, default=str))
+
+
+def describe(options: argparse.Namespace) -> None:
+    if options.what == "settings":
+        print(config.describe({"run": config.RunSettings, **graph.sections(options.method)}))
+        return
+    from pipeline.manifests import ALL
+
+    for manifest in ALL:
+        print(f"\n### {manifest.name} (version {manifest.version})\n\n{manifest.doc}\n")
+        print("| column | type | unit | meaning |\n|---|---|---|---|")
+        for column in manifest.columns:
+            key = " (key)" if column.name in manifest.key else ""
+            print(f"| `{column.name}`{key} | {column.type} | {column.unit} | {column.doc} |")
+
+
+def _metrics(run_dir: Path) -> dict[str, Any]:
+    """The measures of a run, and the seconds each stage took by its receipts."""
+    path = run_dir / "evaluate" / "metrics.json"
+    if not path.is_file():
+        raise UserError(f"{path}: not there; run `make all RUN={run_dir}` first.")
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    seconds: dict[str, float] = {}
+    for receipt in sorted(run_dir.rglob("receipt.json")):
+        if ".scratch" in receipt.parts or "pieces" in receipt.parts:
+            continue
+        facts = json.loads(receipt.read_text(encoding="utf-8"))
+        name = facts["node"].partition("@")[0]
+        seconds[name] = round(seconds.get(name, 0.0) + facts["seconds"], 3)
+    values["seconds"] = seconds
+    return values
+
+
+def metrics(options: argparse.Namespace) -> None:
+    values = _metrics(options.run)
+    if options.json:
+        print(json.dumps(values, allow_nan=False))
+        return
+    from stages.evaluation.table import format_metrics
+
+    print(format_metrics(values))
+
+
+def doctor(options: argparse.Namespace) -> None:
+    from pipeline.doctor import report
+
+    print(report())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""One settings tree: a section per stage, validated; an unknown key is an error with a suggestion.
+
+Defaults live in the stages' Config classes and nowhere else. A config file and ``SET="train.epochs=3"`` name only
+what differs: class defaults < config file < SET.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline.errors import UserError, closest
+from pipeline.stage import Settings
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class RunSettings(Settings):
+    """Settings of the whole run."""
+
+    method: str = Field("tastr", description="how tracklets are associated and the network trained")
+    rounds: int = Field(5, ge=0, le=1000, description="rounds of associate and train after round 0")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
+    holdout_share: float = Field(
+        0.2, ge=0, lt=1, description="last share of the recorded time kept from training where the site has no cut"
+    )
+
+
+def load(sections: Mapping[str, type[Settings]], file: Path | None, overrides: list[str]) -> dict[str, Any]:
+    """Validated settings by section name.
+
+    Args:
+        sections: section name → Config class, for example ``{"track": TrackConfig}``.
+        file: YAML file of differences, or None.
+        overrides: ``["train.epochs=3", …]``; values are read as YAML.
+
+    Raises:
+        UserError: a section, key or value is wrong; names the file and line, or SET.
+    """
+    tree: dict[str, dict[str, Any]] = {}
+    origin: dict[tuple[str, ...], str] = {}
+    if file is not None:
+        for keys, value, where in _leaves(file):
+            _insert(sections, tree, origin, keys, value, where)
+    for text in overrides:
+        key, sign, value = text.partition("=")
+        if not sign or "." not in key:
+            raise UserError(f'SET="{text}": write section.key=value, for example SET="train.epochs=3".')
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            parsed = value
+        _insert(sections, tree, origin, tuple(key.strip().split(".")), parsed, f'SET="{text}"')
+    settings = {}
+    for name, config in sections.items():
+        try:
+            settings[name] = config(**tree.get(name, {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            keys = (name, *(str(part) for part in first["loc"]))
+            where = origin.get(keys[:2], "settings")
+            raise UserError(f"{where}: {'.'.join(keys)} is {first.get('input')!r}: {first['msg']}.") from None
+    return settings
+
+
+def named(name: str) -> Path:
+    """The path of a config shipped with us ('demo') or of the user's own file."""
+    own = CONFIGS / f"{name}.yaml"
+    path = own if own.is_file() else Path(name)
+    if not path.is_file():
+        known = sorted(p.stem for p in CONFIGS.glob("*.yaml"))
+        raise UserError(f"CONFIG={name}: no such file, and none of ours is called that. {closest(name, known)}")
+    return path
+
+
+def describe(sections: Mapping[str, type[Settings]]) -> str:
+    """All settings with their defaults and meanings, as a Markdown table."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, config in sections.items():
+        for key, info in config.model_fields.items():
+            default = info.get_default(call_default_factory=True)
+            shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+            rows.append(f"| `{name}.{key}` | `{shown}` | {info.description or ''} |")
+    return "\n".join(rows)
+
+
+def _insert(
+    sections: Mapping[str, type[Settings]],
+    tree: dict[str, dict[str, Any]],
+    origin: dict[tuple[str, ...], str],
+    keys: tuple[str, ...],
+    value: Any,
+    where: str,
+) -> None:
+    section = keys[0]
+    if section not in sections:
+        raise UserError(f"{where}: there is no section '{section}'. {closest(section, list(sections))}")
+    if len(keys) == 1:
+        if value is None:
+            return
+        raise UserError(f"{where}: section '{section}' wants keys below it, not {value!r}.")
+    fields = list(sections[section].model_fields)
+    if keys[1] not in fields:
+        raise UserError(f"{where}: '{section}' has no setting '{keys[1]}'. {closest(keys[1], fields)}")
+    node: Any = tree.setdefault(section, {})
+    for key in keys[1:-1]:
+        node = node.setdefault(key, {})
+    node[keys[-1]] = value
+    origin[keys[:2]] = where
+
+
+def _leaves(file: Path) -> list[tuple[tuple[str, ...], Any, str]]:
+    """(key path, value, 'file:line') of every setting in a YAML file, two levels deep."""
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as a config file: {error}") from None
+    if root is None:
+        return []
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{file}: wants sections such as 'track:', each with settings below it.")
+    leaves = []
+    for key, below in root.value:
+        where = f"{file}:{key.start_mark.line + 1}"
+        if not isinstance(below, yaml.MappingNode):
+            leaves.append(((str(key.value),), yaml.safe_load(yaml.serialize(below)), where))
+            continue
+        for name, value in below.value:
+            where = f"{file}:{name.start_mark.line + 1}"
+            leaves.append(((str(key.value), str(name.value)), yaml.safe_load(yaml.serialize(value)), where))
+    return leaves

@@ -1,0 +1,86 @@
+"""The ordered stages; the only place that lists them.
+
+`associate` and `train` alternate: round 0 is the method's own start, rounds 1 … R its iterations. Every round is
+a node of its own, cached and resumable, and their number is no part of any fingerprint: asking for more continues.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.errors import UserError, closest
+from pipeline.stage import Settings, Stage
+
+BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate")
+ROUND = ("associate", "train")
+AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "report")
+STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS)
+
+METHODS = {"tastr": "stages.methods.tastr"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage at one place of the chain.
+
+    folder: where its output stands, relative to the run's folder.
+    inputs: manifest name → the nodes that provide it, in round order.
+    """
+
+    id: str
+    stage: Stage
+    folder: str
+    round: int
+    inputs: dict[str, tuple[str, ...]]
+
+
+def stage(name: str) -> Stage:
+    """The stage literal of ``stages/<name>.py``."""
+    return importlib.import_module(f"stages.{name}").STAGE
+
+
+def method_module(method: str) -> Any:
+    if method not in METHODS:
+        raise UserError(f"METHOD={method}: no such method. {closest(method, list(METHODS))}")
+    return importlib.import_module(METHODS[method])
+
+
+def sections(method: str) -> dict[str, type[Settings]]:
+    """Settings section → Config class; `associate` and `train` have the chosen method's own."""
+    chosen = method_module(method)
+    own = {"associate": chosen.AssociateConfig, "train": chosen.TrainConfig}
+    return {name: own.get(name) or stage(name).config for name in STAGES}
+
+
+def build(method: str, rounds: int, *, supervised: bool) -> list[Node]:
+    """All nodes in order, each wired to the nodes that provide its inputs."""
+    chosen = method_module(method)
+    nodes: list[Node] = []
+
+    def add(name: str, round_: int = -1) -> None:
+        base = stage(name)
+        node_id, folder = name, name
+        if round_ >= 0:
+            node_id, folder = f"{name}@{round_}", f"{name}/{method}/round-{round_}"
+            config = chosen.AssociateConfig if name == "associate" else chosen.TrainConfig
+            base = replace(base, config=config, version=1000 * chosen.VERSION + base.version)
+        inputs = {}
+        for manifest in (*base.inputs, *base.extra_inputs):
+            providers = tuple(n.id for n in nodes if manifest in n.stage.outputs)
+            every_round = round_ < 0 and all("@" in p for p in providers)
+            inputs[manifest.name] = providers if every_round else providers[-1:]
+            if not providers and manifest in base.inputs:
+                raise KeyError(f"nothing before '{node_id}' writes '{manifest.name}'")
+        nodes.append(Node(node_id, base, folder, round_, inputs))
+
+    for name in BEFORE_ROUNDS:
+        add(name)
+    for round_ in range(rounds + 1):
+        for name in ROUND:
+            add(name, round_)
+    for name in AFTER_ROUNDS:
+        if name != "supervised" or supervised:
+            add(name)
+    return nodes

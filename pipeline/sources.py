@@ -1,0 +1,158 @@
+"""What a run depends on from outside the chain, and how each of it is fingerprinted.
+
+Besides `graph`, this is the one module of the frame that knows our other packages: it turns words of the command
+line into the objects that stages ask for by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+
+@dataclass
+class Request:
+    """The words of the command line, kept in ``request.json`` so that a later command needs only RUN."""
+
+    videos: str = ""
+    topology: str = ""
+    detector: str = ""
+    backbone: str = ""
+    weights: str = ""
+    ground_truth: str = ""
+    config: str = ""
+    sets: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, run_dir: Path) -> Request:
+        path = run_dir / "request.json"
+        if not path.is_file():
+            return cls()
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def save(self, run_dir: Path) -> None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        scratch = run_dir / "request.json.part"
+        scratch.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        scratch.rename(run_dir / "request.json")
+
+
+class Sources:
+    """Values by name (`value`) and what of them decides a result (`fingerprint`)."""
+
+    def __init__(self, request: Request, run_dir: Path, *, seed: int, device: str, holdout_share: float) -> None:
+        self.request = request
+        self.run_dir = run_dir
+        self.seed = seed
+        self.device = device
+        self.holdout_share = holdout_share
+
+    def value(self, name: str) -> Any:
+        getters: dict[str, Callable[[], Any]] = {
+            "videos": lambda: self.videos,
+            "site": lambda: self.site,
+            "detector": lambda: _existing_or_name(self.request.detector, "DETECTOR"),
+            "weights": lambda: _existing_or_name(self.request.weights or "random", "WEIGHTS"),
+            "backbone": lambda: self.request.backbone or "osnet_x0_25",
+            "ground_truth": lambda: self.ground_truth,
+            "cut": lambda: self.cut,
+            "seed": lambda: self.seed,
+            "device": lambda: self.device,
+        }
+        return getters[name.partition(".")[0]]()
+
+    def fingerprint(self, name: str) -> Any:
+        if name == "videos":
+            return [[str(p), self.digest(p)] for p in self.videos]
+        if name == "site.clock":
+            return self.site.clock_view()
+        if name == "site.prior":
+            return self.site.prior_view()
+        if name == "cut":
+            return self.site.cut() or {"holdout_share": self.holdout_share}
+        if name == "device":
+            return self.device.partition(":")[0]
+        value = self.value(name)
+        return self.digest(value) if isinstance(value, Path) else value
+
+    @cached_property
+    def videos(self) -> list[Path]:
+        from data.videos import expand_videos
+
+        if not self.request.videos:
+            raise UserError("VIDEOS is not set: name a folder, a glob, a list file or a topology of recordings.")
+        return expand_videos(self.request.videos)
+
+    @cached_property
+    def site(self) -> Any:
+        from camera_topology import site
+
+        if self.request.topology:
+            loaded = site.load(Path(self.request.topology))
+        elif Path(self.request.videos).suffix in {".yaml", ".yml"}:
+            loaded = site.load(Path(self.request.videos))
+        else:
+            return site.without_file([])
+        return loaded
+
+    @property
+    def ground_truth(self) -> Path | None:
+        if not self.request.ground_truth:
+            return None
+        path = Path(self.request.ground_truth)
+        if not path.exists():
+            raise UserError(f"GROUND_TRUTH={path}: no such file or folder; leave it out if there is no truth.")
+        return path
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """(train_until_us, test_from_us): the site's own, else the last share of the recorded time is held out."""
+        from pipeline import schema
+        from pipeline.manifests import VIDEOS
+
+        cut = self.site.cut()
+        if cut is not None:
+            return cut
+        videos = schema.read(VIDEOS, self.run_dir / "ingest" / VIDEOS.file)
+        videos = videos[videos.status == "ok"]
+        start, end = int(videos.t_start_us.min()), int(videos.t_end_us.max())
+        # Hours without any recording must not swallow the held-out part: walk back over recorded time only.
+        instant = _recorded_quantile(videos[["t_start_us", "t_end_us"]].to_numpy(), 1 - self.holdout_share)
+        return (min(max(instant, start), end),) * 2
+
+    def digest(self, path: Path) -> str:
+        from data.digest import file_digest, folder_digest
+
+        memory = self.run_dir / "digests.json"
+        return folder_digest(path, memory) if path.is_dir() else file_digest(path, memory)
+
+
+def _recorded_quantile(intervals: Any, share: float) -> int:
+    """The instant before which ``share`` of the recorded time (union of [start, end] in µs) lies."""
+    merged: list[list[int]] = []
+    for start, end in sorted((int(a), int(b)) for a, b in intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    left = share * sum(end - start for start, end in merged)
+    for start, end in merged:
+        if left <= end - start:
+            return int(start + left)
+        left -= end - start
+    return merged[-1][1]
+
+
+def _existing_or_name(text: str, setting: str) -> Path | str:
+    path = Path(text)
+    if path.exists():
+        return path
+    if path.parent != Path(".") and text:
+        raise UserError(f"{setting}={text}: no such file or folder.")
+    return text
