@@ -1,0 +1,103 @@
+# trackweave: raw camera footage in, a person re-identification model out. `make help` lists the words.
+# Make knows the order; Python knows what is stale. Values travel through the environment, so that spaces, quotes
+# and non-ASCII in paths survive the shell.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PY := $(VENV)/bin/python
+STAGES := ingest detect track crop isolate associate train identify ground_truth evaluate
+export VIDEOS TOPOLOGY METHOD DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH ROUND FORCE SET CONFIG RUN
+export YOLO_AUTOINSTALL := false
+
+# Without VIDEOS and RUN the embedded demo site is meant.
+ifeq ($(VIDEOS)$(RUN),)
+RUN := runs/demo
+DEMO := yes
+endif
+ifeq ($(RUN),)
+RUN := runs/site
+endif
+ifeq ($(RUN)|$(VIDEOS),runs/demo|)
+DEMO := yes
+endif
+ifeq ($(DEMO),yes)
+SITE := runs/demo-site
+VIDEOS := $(SITE)
+TOPOLOGY := $(SITE)/site.yaml
+GROUND_TRUTH := $(SITE)/gt
+DETECTOR := $(if $(DETECTOR),$(DETECTOR),data/synthetic/detector.pt)
+BACKBONE := $(if $(BACKBONE),$(BACKBONE),osnet_x0_25)
+WEIGHTS := $(if $(WEIGHTS),$(WEIGHTS),data/synthetic/start_osnet_x0_25.pth)
+CONFIG := $(if $(CONFIG),$(CONFIG),demo)
+NEEDS := $(SITE)/site.yaml
+endif
+
+WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
+	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --config "$$CONFIG" --method "$$METHOD" \
+	--device "$$DEVICE" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
+
+.PHONY: help setup all demo supervised report status plan metrics test check bench clean $(STAGES)
+
+help: ## this page
+	@echo "make all                                        the embedded demo site, from video to report"
+	@echo "make all VIDEOS=… [TOPOLOGY=site.yaml] RUN=runs/x   your own footage"
+	@echo
+	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+)[^#]*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo "  one stage    make $(STAGES)"
+	@echo
+	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY RUN METHOD DETECTOR BACKBONE WEIGHTS DEVICE"
+	@echo "       GROUND_TRUTH ROUND FORCE CONFIG SET=\"train.epochs=3 track.max_gap_s=2\""
+
+setup: $(VENV)/.installed ## make .venv with everything the pipeline needs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@echo "installing into $(VENV): about 6 GB, some minutes"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+runs/demo-site/site.yaml: $(VENV)/.installed
+	@test -f $@ || $(PY) -m data.synthetic render runs/demo-site
+	@touch $@
+
+all: report ## the whole chain: footage in, model, identities, measures and report out
+
+demo: ## the whole chain on the embedded demo site
+	@$(MAKE) --no-print-directory all VIDEOS= RUN=
+
+report: setup $(NEEDS) ## like all: the last stage, with what it needs
+	@$(PY) -m pipeline run $(WORDS)
+
+$(STAGES): setup $(NEEDS)
+	@$(PY) -m pipeline run $(WORDS) --until $@
+
+supervised: setup $(NEEDS) ## also train the reference with the truth on the same tracklets, and measure it
+	@$(PY) -m pipeline run $(WORDS) --supervised
+
+plan: setup $(NEEDS) ## what would run, and why
+	@$(PY) -m pipeline plan $(WORDS)
+
+status: setup $(NEEDS) ## each stage as fresh, stale, missing or failed
+	@$(PY) -m pipeline status $(WORDS)
+
+metrics: setup ## print the measures of a finished run
+	@$(PY) -m pipeline metrics --run "$$RUN"
+
+test: $(VENV)/.installed-test ## the tests: no network, a few minutes
+	@$(PY) -m pytest -m "not slow and not gpu"
+
+check: $(VENV)/.installed-test ## lint and types
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+bench: $(VENV)/.installed-test ## a measurement: make bench NAME=…
+	@test -f "benchmarks/$(NAME).py" || { echo "error: NAME=$(NAME): choose one of $$(cd benchmarks && ls *.py | sed 's/\.py//' | tr '\n' ' ')" >&2; exit 2; }
+	@$(PY) -m benchmarks.$(NAME)
+
+clean: ## remove one run: make clean RUN=runs/x
+	@test -d "$$RUN" || { echo "error: RUN=$$RUN: no such folder" >&2; exit 2; }
+	rm -rf -- "$$RUN"
