@@ -1,0 +1,30 @@
+"""python -m data.synthetic render OUT_DIR | train-detector | train-start"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from data.synthetic.world import DEFAULT_SEED
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m data.synthetic", description="The embedded demo site: drawn people, full truth."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    render = commands.add_parser("render", help="write videos, truth and site.yaml of the demo site")
+    render.add_argument("out_dir", type=Path)
+    render.add_argument("--seed", type=int, default=DEFAULT_SEED)
+    render.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    args = parser.parse_args()
+    if args.command == "render":
+        from data.synthetic.render import render_site
+
+        render_site(args.out_dir, args.seed, args.workers)
+        print(f"wrote the demo site to {args.out_dir}")
+
+
+if __name__ == "__main__":
+    main()
