@@ -7,6 +7,8 @@ Clothes are painted on the tubes by angle (0 = front, positive to the right), so
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -73,7 +75,7 @@ class Canvas:
     def limb(self, p, q, r1_m: float, r2_m: float, colour: RGB) -> None:
         """A capsule with its unlit edge in shadow: two capsules, the lit one narrower and moved towards the light."""
         self.capsule(p, q, r1_m, r2_m, _dim(colour, 1 - 0.6 * self.shadow))
-        shift = 0.25 * r1_m * np.sign(self.light_x)
+        shift = math.copysign(0.25 * r1_m, self.light_x)
         by = (shift * self.hx, shift * self.hz)  # to the right on the screen, in body coordinates
         self.capsule(
             (p[0] + by[0], p[1] + by[1], p[2]),
@@ -123,11 +125,11 @@ class Canvas:
     def _patch(self, centre, z, a, b, start: float, stop: float, colour: RGB) -> None:
         angle = np.linspace(start, stop, max(3, int((stop - start) * 4)))
         c, s = np.cos(angle), np.sin(angle)
-        top = self.at(centre[0] + b[0] * c, centre[1] + a[0] * s, z[0])
-        bottom = self.at(centre[0] + b[-1] * c, centre[1] + a[-1] * s, z[-1])
-        right = self.at(centre[0] + b[1:-1] * c[-1], centre[1] + a[1:-1] * s[-1], z[1:-1])
-        left = self.at(centre[0] + b[1:-1] * c[0], centre[1] + a[1:-1] * s[0], z[1:-1])
-        self.polygon(np.concatenate([top, right, bottom[::-1], left[::-1]]), colour, convex=False)
+        sides = len(z) - 2  # levels between the top and the bottom arc
+        f = np.concatenate([b[0] * c, b[1:-1] * c[-1], b[-1] * c[::-1], b[-2:0:-1] * c[0]]) + centre[0]
+        r = np.concatenate([a[0] * s, a[1:-1] * s[-1], a[-1] * s[::-1], a[-2:0:-1] * s[0]]) + centre[1]
+        up = np.repeat(np.concatenate([z, z[-2:0:-1]]), [len(c)] + [1] * sides + [len(c)] + [1] * sides)
+        self.polygon(self.at(f, r, up), colour, convex=False)
 
 
 def _legs(person: Person, phase: float) -> tuple[float, list[tuple[float, list[tuple[float, float, float]]]]]:
@@ -137,18 +139,22 @@ def _legs(person: Person, phase: float) -> tuple[float, list[tuple[float, list[t
     swing = 0.40 * (person.speed_m_per_s / 1.25) ** 0.5
     angles = []
     for side in (1.0, -1.0):
-        p = phase + (np.pi if side < 0 else 0.0)
-        hip = swing * np.sin(p) + 0.04
-        knee = 0.10 + 0.85 * max(0.0, np.cos(p + 0.4)) ** 1.5  # bent while the leg swings forward
+        p = phase + (math.pi if side < 0 else 0.0)
+        hip = swing * math.sin(p) + 0.04
+        knee = 0.10 + 0.85 * max(0.0, math.cos(p + 0.4)) ** 1.5  # bent while the leg swings forward
         angles.append((side, hip, hip - knee))
-    pelvis = foot + max(thigh * np.cos(a) + shank * np.cos(b) for _, a, b in angles)
+    pelvis = foot + max(thigh * math.cos(a) + shank * math.cos(b) for _, a, b in angles)
     legs = []
     for side, a, b in angles:
         s = side * 0.055 * h * person.build
-        knee_point = (thigh * np.sin(a), s, pelvis - thigh * np.cos(a))
-        ankle = (knee_point[0] + shank * np.sin(b), s, knee_point[2] - shank * np.cos(b))
+        knee_point = (thigh * math.sin(a), s, pelvis - thigh * math.cos(a))
+        ankle = (knee_point[0] + shank * math.sin(b), s, knee_point[2] - shank * math.cos(b))
         tilt = 0.5 * min(b, 0.2)
-        toe = (ankle[0] + 0.115 * h * np.cos(tilt), s * 1.25, ankle[2] - 0.022 * h + 0.115 * h * np.sin(tilt))
+        toe = (
+            ankle[0] + 0.115 * h * math.cos(tilt),
+            s * 1.25,
+            ankle[2] - 0.022 * h + 0.115 * h * math.sin(tilt),
+        )
         legs.append((side, [(0.0, s, pelvis), knee_point, ankle, toe]))
     return pelvis, legs
 
@@ -185,7 +191,7 @@ def draw_figure(
     """
     h, w, o = person.height_m, person.build, person.outfit
     canvas = Canvas(scale, heading[0], heading[1], pitch_rad, (1.7, h + 0.75), light_x, shadow)
-    phase = person.phase + 2 * np.pi * walked_m / (0.80 * h)
+    phase = person.phase + 2 * math.pi * walked_m / (0.80 * h)
     pelvis, legs = _legs(person, phase)
     lift = pelvis - 0.52 * h  # the body bobs with the legs
     shoulder, hip = 0.815 * h + lift, 0.50 * h + lift
@@ -203,17 +209,17 @@ def draw_figure(
         )
 
     def arm(side: float, tone: float) -> None:
-        p = phase + (np.pi if side < 0 else 0.0)
+        p = phase + (math.pi if side < 0 else 0.0)
         carries = person.bag == "hand" and side > 0
         swing = (0.12 if carries else 0.42) * (person.speed_m_per_s / 1.25) ** 0.5
-        a = -swing * np.sin(p)
-        b = a + (0.08 if carries else 0.28 + 0.18 * max(0.0, np.sin(a)))
+        a = -swing * math.sin(p)
+        b = a + (0.08 if carries else 0.28 + 0.18 * max(0.0, math.sin(a)))
         start = (0.0, side * 0.122 * h * w, shoulder - 0.025 * h)
-        elbow = (0.17 * h * np.sin(a), start[1] + side * 0.018 * h, start[2] - 0.17 * h * np.cos(a))
+        elbow = (0.17 * h * math.sin(a), start[1] + side * 0.018 * h, start[2] - 0.17 * h * math.cos(a))
         hand = (
-            elbow[0] + 0.155 * h * np.sin(b),
+            elbow[0] + 0.155 * h * math.sin(b),
             elbow[1] - side * 0.004 * h,
-            elbow[2] - 0.155 * h * np.cos(b),
+            elbow[2] - 0.155 * h * math.cos(b),
         )
         sleeve = _dim(o.top, tone)
         skin = _dim(person.skin, tone)
@@ -337,6 +343,7 @@ def _head(canvas: Canvas, person: Person, lift: float) -> None:
     sphere = np.stack([z, 0.056 * h * np.sin(t) ** 0.8, 0.066 * h * np.sin(t) ** 0.8], axis=1)
     hair = person.hair
     hides = person.hat != "none"
+    fall = None
     if person.hair_style == "long":
         fall = np.array(
             [
@@ -346,12 +353,10 @@ def _head(canvas: Canvas, person: Person, lift: float) -> None:
             ]
         )
         fall[:, 1:] *= h
-        curtain = lambda: canvas.tube(fall, [(*FULL, 0, 1, hair)], (-0.022 * h, 0.0))
-    else:
-        curtain = None
     back_first = canvas.hz < 0  # comes towards the viewer: what hangs behind the head is drawn before it
-    if curtain and back_first:
-        curtain()
+    hang = (-0.022 * h, 0.0)
+    if fall is not None and back_first:
+        canvas.tube(fall, [(*FULL, 0, 1, hair)], hang)
     regions = [(*FULL, 0.0, 1.0, person.skin)]
     if person.hair_style != "bald":
         regions += [(*FULL, 0.0, 0.26, hair), (1.15, 2 * np.pi - 1.15, 0.0, 0.72, hair)]
@@ -362,8 +367,8 @@ def _head(canvas: Canvas, person: Person, lift: float) -> None:
     if person.hair_style != "bald" and not hides:
         grown[:3, 1:] *= 1.08
     canvas.tube(grown, regions, (forward, 0.0))
-    if curtain and not back_first:
-        curtain()
+    if fall is not None and not back_first:
+        canvas.tube(fall, [(*FULL, 0, 1, hair)], hang)
     if person.hair_style == "bun" and not hides:
         p = (forward - 0.062 * h, 0.0, centre + 0.035 * h)
         if canvas.hz > -0.3:
