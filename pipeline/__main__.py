@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline import config, graph
 from pipeline.errors import UserError
-from pipeline.runner import Runner, source_digest
+from pipeline.runner import Runner
 from pipeline.sources import Request, Sources
 
 
@@ -77,7 +77,9 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", default="", help="osnet_x0_25 … osnet_x1_0, or any timm model")
     parser.add_argument("--weights", default="", help="start weights, or 'random', or 'pretrained' (timm)")
     parser.add_argument("--ground-truth", default="", help="folder of MOT text files, for evaluation only")
-    parser.add_argument("--config", default="", help="YAML file of settings that differ, or the name of one of ours")
+    parser.add_argument(
+        "--config", default="", help="YAML file of settings that differ, or the name of one of ours"
+    )
     parser.add_argument("--method", default="", help="re-ID method")
     parser.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--set", action="append", default=[], help="section.key=value; may be repeated")
@@ -187,11 +189,7 @@ def status(options: argparse.Namespace) -> None:
         if word == "never":
             word = "missing"
         detail = "; ".join(item.reasons) if item.reasons else f"{receipt['seconds']:.1f} s" if receipt else ""
-        if (
-            receipt
-            and not item.reasons
-            and receipt["sources_digest"] != source_digest(item.node.stage.run.__module__)
-        ):
+        if receipt and not item.reasons and receipt["sources_digest"] != runner.source_digest(item.node):
             detail += "  (its source changed under an unchanged STAGE.version)"
         print(f"{item.node.id:<14} {word:<8} {detail}")
 

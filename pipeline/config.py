@@ -27,7 +27,10 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
     holdout_share: float = Field(
-        0.2, ge=0, lt=1, description="last share of the recorded time kept from training where the site has no cut"
+        0.2,
+        ge=0,
+        lt=1,
+        description="last share of the recorded time kept from training where the site has no cut",
     )
 
 
@@ -74,7 +77,9 @@ def named(name: str) -> Path:
     path = own if own.is_file() else Path(name)
     if not path.is_file():
         known = sorted(p.stem for p in CONFIGS.glob("*.yaml"))
-        raise UserError(f"CONFIG={name}: no such file, and none of ours is called that. {closest(name, known)}")
+        raise UserError(
+            f"CONFIG={name}: no such file, and none of ours is called that. {closest(name, known)}"
+        )
     return path
 
 

@@ -22,7 +22,9 @@ def report() -> str:
     if torch.cuda.is_available():
         lines.append(f"GPU: {torch.cuda.get_device_name(0)}")
     else:
-        lines.append("no GPU that torch can use: training runs on the processor, minutes become tens of minutes")
+        lines.append(
+            "no GPU that torch can use: training runs on the processor, minutes become tens of minutes"
+        )
     flags = _cpu_flags()
     if "avx512_bf16" in flags or "amx_bf16" in flags:
         lines.append("processor has bf16: mixed precision trains about twice as fast as float32")

@@ -18,8 +18,6 @@ ROUND = ("associate", "train")
 AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "report")
 STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS)
 
-METHODS = {"tastr": "stages.methods.tastr"}
-
 
 @dataclass(frozen=True)
 class Node:
@@ -42,9 +40,10 @@ def stage(name: str) -> Stage:
 
 
 def method_module(method: str) -> Any:
-    if method not in METHODS:
-        raise UserError(f"METHOD={method}: no such method. {closest(method, list(METHODS))}")
-    return importlib.import_module(METHODS[method])
+    methods = importlib.import_module("stages.methods")
+    if method not in methods.METHODS:
+        raise UserError(f"METHOD={method}: no such method. {closest(method, list(methods.METHODS))}")
+    return methods.load(method)
 
 
 def sections(method: str) -> dict[str, type[Settings]]:

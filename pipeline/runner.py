@@ -38,7 +38,9 @@ class Plan:
 class Runner:
     """Runs nodes of one run folder."""
 
-    def __init__(self, run_dir: Path, nodes: list[Node], settings: Mapping[str, Settings], sources: Sources) -> None:
+    def __init__(
+        self, run_dir: Path, nodes: list[Node], settings: Mapping[str, Settings], sources: Sources
+    ) -> None:
         self.run_dir = run_dir
         self.nodes = nodes
         self.by_id = {node.id: node for node in nodes}
@@ -134,7 +136,9 @@ class Runner:
                 for name, providers in node.inputs.items()
             },
             outputs={m.name: m for m in node.stage.outputs},
+            method=self.settings["run"].method,  # type: ignore[attr-defined]
             round=node.round,
+            source_digests=fingerprint["sources"],
             piece_parts={
                 "stage": node.stage.name,
                 "version": node.stage.version,
@@ -164,7 +168,7 @@ class Runner:
             "outputs": digests,
             "seconds": round(seconds, 3),
             "notes": context.notes,
-            "sources_digest": source_digest(node.stage.run.__module__),
+            "sources_digest": self.source_digest(node),
             "host": platform.node(),
             "device": self.sources.device,
             "python": platform.python_version(),
@@ -173,6 +177,10 @@ class Runner:
         _swap(scratch, self.folder(node))
         self._failure_file(node).unlink(missing_ok=True)
         print(f"  {node.id} done in {seconds:.1f} s", flush=True)
+
+    def source_digest(self, node: Node) -> str:
+        """Digest of the node's own sources, the method's included, to notice a forgotten version bump."""
+        return source_digest([node.stage.run.__module__, type(self.settings[node.stage.name]).__module__])
 
     def _digests(self, node: Node, folder: Path) -> dict[str, str]:
         from pipeline import schema
@@ -231,18 +239,22 @@ def _sentence(stage: str, part: str, key: str, before: Any, after: Any) -> str:
         return f"{stage}.{key} {before} → {after}"
     if part == "inputs":
         return f"{key} changed" if before and after else f"{key} is {'new' if after else 'missing'}"
-    if part == "sources" and isinstance(before, (str, int, float)) and len(str(before)) < 40 > len(str(after)):
+    if (
+        part == "sources"
+        and isinstance(before, (str, int, float))
+        and len(str(before)) < 40 > len(str(after))
+    ):
         return f"{key} {before} → {after}"
     return f"{key} changed"
 
 
-def source_digest(module: str) -> str:
-    """Digest of a module's source and of everything of ours that it imports, to notice a forgotten version bump."""
+def source_digest(modules: list[str]) -> str:
+    """Digest of the modules' sources and of everything of ours that they import."""
     import ast
     import hashlib
 
     root = Path(__file__).resolve().parents[1]
-    todo, seen = [module], {}
+    todo, seen = list(modules), {}
     while todo:
         name = todo.pop()
         path = root / (name.replace(".", "/") + ".py")

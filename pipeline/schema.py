@@ -60,7 +60,9 @@ class Manifest:
         return self.schema.empty_table().to_pandas()
 
 
-def write(manifest: Manifest, frame: pd.DataFrame, path: Path, facts: Mapping[str, object] | None = None) -> None:
+def write(
+    manifest: Manifest, frame: pd.DataFrame, path: Path, facts: Mapping[str, object] | None = None
+) -> None:
     """Validate ``frame``, sort it by key and write it as zstd Parquet; the same rows give the same bytes.
 
     Raises:
@@ -102,7 +104,9 @@ def read(manifest: Manifest, path: Path) -> pd.DataFrame:
             f"wanted '{manifest.name}' version {manifest.version}; rerun the stage that writes it"
         )
     if not table.schema.equals(manifest.schema, check_metadata=False):
-        raise ManifestError(f"{path}: manifest '{manifest.name}' has the columns\n{table.schema}\nwanted\n{manifest.schema}")
+        raise ManifestError(
+            f"{path}: manifest '{manifest.name}' has the columns\n{table.schema}\nwanted\n{manifest.schema}"
+        )
     frame = table.to_pandas()
     validate(manifest, frame, path)
     return frame

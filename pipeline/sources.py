@@ -46,7 +46,9 @@ class Request:
 class Sources:
     """Values by name (`value`) and what of them decides a result (`fingerprint`)."""
 
-    def __init__(self, request: Request, run_dir: Path, *, seed: int, device: str, holdout_share: float) -> None:
+    def __init__(
+        self, request: Request, run_dir: Path, *, seed: int, device: str, holdout_share: float
+    ) -> None:
         self.request = request
         self.run_dir = run_dir
         self.seed = seed
@@ -86,7 +88,9 @@ class Sources:
         from data.videos import expand_videos
 
         if not self.request.videos:
-            raise UserError("VIDEOS is not set: name a folder, a glob, a list file or a topology of recordings.")
+            raise UserError(
+                "VIDEOS is not set: name a folder, a glob, a list file or a topology of recordings."
+            )
         return expand_videos(self.request.videos)
 
     @cached_property
@@ -107,7 +111,9 @@ class Sources:
             return None
         path = Path(self.request.ground_truth)
         if not path.exists():
-            raise UserError(f"GROUND_TRUTH={path}: no such file or folder; leave it out if there is no truth.")
+            raise UserError(
+                f"GROUND_TRUTH={path}: no such file or folder; leave it out if there is no truth."
+            )
         return path
 
     @property

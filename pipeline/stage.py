@@ -6,8 +6,6 @@ A stage module ends in one literal, ``STAGE = Stage(name="track", inputs=(…), 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.digest import text_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,9 +76,13 @@ class Context:
     seed: int
     device: str  # 'cpu', 'cuda', 'cuda:1', 'mps'
     sources: Mapping[str, Any]
-    inputs: Mapping[str, list[Path]]  # manifest name → the files that hold it (several for per-round manifests)
+    inputs: Mapping[
+        str, list[Path]
+    ]  # manifest name → the files that hold it (several for per-round manifests)
     outputs: Mapping[str, Manifest]
+    method: str = ""
     round: int = -1
+    source_digests: Mapping[str, Any] = field(default_factory=dict)
     piece_parts: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +112,10 @@ class Context:
         """What the stage declared in ``Stage.sources``."""
         return self.sources[name]
 
+    def digest_of(self, name: str) -> Any:
+        """What of a source decides the result: the digest of a file's content, or the plain value."""
+        return self.source_digests.get(name, self.sources[name])
+
     def note(self, **facts: Any) -> None:
         """Plain facts for the receipt, `status` and the report ('detections': 8123)."""
         self.notes.update(facts)
@@ -118,8 +126,7 @@ class Context:
         ``make(folder)`` fills an empty folder; it is renamed whole when it returns, so a killed run resumes at the
         last finished piece, and one more video costs one video. Returns the finished folder under ``run_dir``.
         """
-        parts = {**self.piece_parts, "key": dict(key)}
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+        digest = text_digest({**self.piece_parts, "key": dict(key)})
         final = self.run_dir / "pieces" / str(self.piece_parts.get("stage", "stage")) / digest
         if not (final / ".done").exists():
             scratch = final.with_name(final.name + ".part")

@@ -1,0 +1,66 @@
+"""One paper, one file. A method is a module with these names; `METHODS` finds it.
+
+AssociateConfig, TrainConfig   settings of its two halves, each field with the paper's symbol and section
+VERSION                        bumped by hand when the same inputs give another result
+associate(...), train(...)     bodies that read as the paper's algorithm box
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from camera_topology.site import Site
+    from pipeline.stage import Settings
+
+METHODS = {"tastr": "stages.methods.tastr"}
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What a method may learn from: nothing after the evaluation cut, and no truth.
+
+    tracklets: TRACKLETS rows (T,), sorted by id; crops: CROPS rows (N,), sorted by tracklet and time.
+    """
+
+    tracklets: pd.DataFrame
+    crops: pd.DataFrame
+    site: Site
+
+
+class Method(Protocol):
+    AssociateConfig: type[Settings]
+    TrainConfig: type[Settings]
+    VERSION: int
+
+    def associate(
+        self, footage: Footage, features: Callable[[], np.ndarray], round_: int, settings: Any
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """ASSOCIATIONS and PSEUDO_LABELS of a round. ``features()`` is (N, D): the last model on the crops."""
+        ...
+
+    def train(
+        self,
+        network: Any,
+        images: Any,
+        footage: Footage,
+        pseudo_labels: pd.DataFrame,
+        round_: int,
+        settings: Any,
+        *,
+        seed: int,
+        device: str,
+    ) -> Iterator[dict[str, Any]]:
+        """Train ``network`` in place on crops ``images``; yields TRAIN_LOG rows."""
+        ...
+
+
+def load(name: str) -> Any:
+    """The method's module (a `Method`)."""
+    return importlib.import_module(METHODS[name])

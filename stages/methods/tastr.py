@@ -1,0 +1,264 @@
+"""TASTR: Tracklet Association with Spatio-Temporal Regularization.
+
+Xie, Zhou, Qi, Tian, Li: Progressive Unsupervised Person Re-identification by Tracklet Association with
+Spatio-Temporal Regularization, 2019. Sections and equations below are that paper's.
+
+A tracker already says which boxes are one person, so a network can learn inside each camera without labels (IV-B).
+With its features, tracklets of two cameras are matched where each is the other's nearest under a joint distance of
+appearance and walking time, and only the nearest cluster of the matches is kept (IV-C). The network learns from
+those pairs (IV-D), sees better, and matches again: five rounds.
+
+Deviations from the paper (the paper's own value in brackets):
+  - R's Gaussian has sigma squared, and R a floor of 1e-4, as in the released code [Eq. 3 prints 2 sigma].
+  - The learning rate restarts every round [the released schedule keeps dividing it, so rounds 3 to 5 hardly move].
+  - Batches are smaller than 64 x 4, for footage and machines smaller than the paper's [batch_tracklets: 64].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
+from pipeline.stage import Settings
+from stages.methods import Footage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from stages.reid.samplers import Batch
+
+VERSION = 1
+
+
+class AssociateConfig(Settings):
+    """Section IV-C."""
+
+    spatio_temporal: bool = Field(
+        True, description="use STR, the walking-time term of the joint distance (Eq. 3, 4)"
+    )
+    sigma_share: float = Field(
+        0.7, gt=0, description="lambda: deviation of the walking time as a share of its mean"
+    )
+    sigma_floor_s: float = Field(5.0, ge=0, description="smallest deviation of the walking time, s")
+    kmeans: bool = Field(True, description="keep only the nearest cluster of the matches of a camera pair")
+    k: int = Field(3, ge=1, description="number of clusters in that 1-D k-means")
+    labels: Literal["camera_pair", "site"] = Field(
+        "camera_pair",
+        description="'camera_pair' as in the paper: A-B and B-C of one person are two labels; 'site' joins them by union-find",
+    )
+
+
+class TrainConfig(Settings):
+    """Sections IV-B, IV-D and V-A."""
+
+    margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss (Eq. 1)")
+    batch_tracklets: int = Field(16, ge=2, description="P, labels in a batch")
+    batch_images: int = Field(4, ge=2, description="K, images of each label in a batch")
+    images_per_tracklet: int = Field(60, ge=2, description="at most so many images of a tracklet are used")
+    gap_s: float | None = Field(
+        None,
+        ge=0,
+        description="T, time between tracklets of one camera in a batch, s; default: the longest usual dwell",
+    )
+    epochs: int = Field(50, ge=0, description="epochs of round 0, within cameras")
+    round_epochs: int = Field(10, ge=0, description="epochs of every later round, across cameras")
+    learning_rate: float = Field(3e-4, gt=0, description="Adam's start rate of round 0")
+    round_learning_rate: float = Field(3e-4, gt=0, description="Adam's start rate of every later round")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+
+
+def associate(
+    footage: Footage, features: Callable[[], np.ndarray], round_: int, settings: AssociateConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Round 0 labels every tracklet inside its camera; later rounds match tracklets across each pair of cameras."""
+    if round_ == 0:
+        return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
+    matches = cross_camera_matches(footage, features(), settings)
+    if settings.labels == "site":
+        return matches, site_labels(footage, matches)
+    return matches, camera_pair_labels(footage.tracklets, matches)
+
+
+def train(
+    network: Any,
+    images: Any,
+    footage: Footage,
+    pseudo_labels: pd.DataFrame,
+    round_: int,
+    settings: TrainConfig,
+    *,
+    seed: int,
+    device: str,
+) -> Iterator[dict[str, Any]]:
+    """Batch-hard triplets inside the camera (round 0) or the camera pair (later)."""
+    import numpy as np
+
+    from stages.reid.losses import batch_hard_triplet
+    from stages.reid.training import fit
+
+    random = np.random.default_rng([seed, round_])
+    epochs = settings.epochs if round_ == 0 else settings.round_epochs
+    yield from fit(
+        network,
+        images,
+        (epoch_batches(footage, pseudo_labels, round_, settings, random) for _ in range(epochs)),
+        lambda features, labels: batch_hard_triplet(features, labels, margin=settings.margin),
+        learning_rate=settings.learning_rate if round_ == 0 else settings.round_learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=seed + 1000 * round_,
+        device=device,
+    )
+
+
+def within_camera_labels(tracklets: pd.DataFrame) -> pd.DataFrame:
+    """IV-B: each tracklet is its own label, comparable inside its camera only."""
+    return PSEUDO_LABELS.empty()[[]].assign(
+        tracklet_id=tracklets.tracklet_id,
+        group=tracklets.camera_id,
+        pseudo_label=tracklets.groupby("camera_id").cumcount(),
+        weight=1.0,
+    )
+
+
+def epoch_batches(
+    footage: Footage,
+    pseudo_labels: pd.DataFrame,
+    round_: int,
+    settings: TrainConfig,
+    random: np.random.Generator,
+) -> Iterator[Batch]:
+    """One epoch: batches of one camera with the gap T (TSCCC, IV-B), or of one camera pair (TCCPC, IV-D)."""
+    import pandas as pd
+
+    from stages.reid.samplers import identity_batches, single_camera_batches
+
+    tracklets = footage.tracklets
+    row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
+    of_crop, camera = row[footage.crops.tracklet_id].to_numpy(), tracklets.camera_id.to_numpy()
+    if round_ == 0:
+        return single_camera_batches(
+            of_crop, camera, tracklets.t_start_us.to_numpy() / 1e6, tracklets.t_end_us.to_numpy() / 1e6,
+            tracklets_per_batch=settings.batch_tracklets, crops_per_tracklet=settings.batch_images,
+            min_gap_s=usual_dwell_s(tracklets) if settings.gap_s is None else settings.gap_s,
+            max_crops_per_tracklet=settings.images_per_tracklet, rng=random,
+        )  # fmt: skip
+    return identity_batches(
+        of_crop, row[pseudo_labels.tracklet_id].to_numpy(), pseudo_labels.pseudo_label.to_numpy(),
+        pseudo_labels.group.to_numpy(), camera,
+        labels_per_batch=settings.batch_tracklets, crops_per_label=settings.batch_images,
+        max_crops_per_tracklet=settings.images_per_tracklet, rng=random,
+    )  # fmt: skip
+
+
+def usual_dwell_s(tracklets: pd.DataFrame) -> float:
+    """T of IV-B, the longest usual stay in one view: the 95th percentile of the tracklets' durations, s."""
+    return float((tracklets.t_end_us - tracklets.t_start_us).quantile(0.95) / 1e6) if len(tracklets) else 0.0
+
+
+def cross_camera_matches(footage: Footage, features: np.ndarray, settings: AssociateConfig) -> pd.DataFrame:
+    """IV-C: NN-CCTA, the mutually nearest pairs of each camera pair, with those that k-means keeps marked."""
+    import numpy as np
+    import pandas as pd
+
+    from camera_topology.prior import pair_prior
+    from stages.reid.association import (
+        euclidean_distances,
+        joint_distance,
+        keep_nearest_cluster,
+        mutual_nearest,
+    )
+    from stages.reid.features import tracklet_features
+
+    tracklets = footage.tracklets
+    x = tracklet_features(features, footage.crops.tracklet_id, tracklets.tracklet_id)
+    of_camera = tracklets.groupby("camera_id").indices
+    found = []
+    for camera_a, camera_b in combinations(sorted(of_camera), 2):
+        a, b = of_camera[camera_a], of_camera[camera_b]
+        d = euclidean_distances(x[a], x[b])  # Eq. 2
+        prior = pair_prior(
+            footage.site, *_when(tracklets, np.repeat(a, len(b))), *_when(tracklets, np.tile(b, len(a))),
+            sigma_share=settings.sigma_share, sigma_floor_s=settings.sigma_floor_s,
+        )  # fmt: skip
+        log_r = prior.log_prior.reshape(d.shape)
+        joint = joint_distance(d, log_r) if settings.spatio_temporal else d  # Eq. 3 and 4
+        gate = prior.gate.reshape(d.shape) if settings.spatio_temporal else None
+        i, j = mutual_nearest(joint, gate).T
+        kept = keep_nearest_cluster(d[i, j], settings.k) if settings.kmeans else np.ones(len(i), bool)
+        ids = np.sort(
+            np.stack([tracklets.tracklet_id.to_numpy()[a[i]], tracklets.tracklet_id.to_numpy()[b[j]]]), axis=0
+        )
+        found.append(
+            pd.DataFrame(
+                {
+                    "tracklet_a": ids[0],
+                    "tracklet_b": ids[1],
+                    "distance": d[i, j],
+                    "joint_distance": joint[i, j],
+                    "transit_time_s": prior.transit_time_s.reshape(d.shape)[i, j],
+                    "kept": kept,
+                }
+            )
+        )
+    return pd.concat(found, ignore_index=True) if found else ASSOCIATIONS.empty()
+
+
+def camera_pair_labels(tracklets: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
+    """IV-D (TCCPC): the two tracklets of a kept match share a label that is local to their camera pair."""
+    import numpy as np
+    import pandas as pd
+
+    kept = matches[matches.kept].reset_index(drop=True)
+    camera = tracklets.set_index("tracklet_id").camera_id
+    cameras = np.sort(np.stack([camera[kept.tracklet_a], camera[kept.tracklet_b]]).astype(str), axis=0)
+    group = pd.Series([f"{a}|{b}" for a, b in cameras.T], dtype=str)
+    label = group.groupby(group).cumcount()
+    both = [
+        pd.DataFrame({"tracklet_id": kept[side], "group": group, "pseudo_label": label, "weight": 1.0})
+        for side in ("tracklet_a", "tracklet_b")
+    ]
+    return pd.concat(both, ignore_index=True)
+
+
+def site_labels(footage: Footage, matches: pd.DataFrame) -> pd.DataFrame:
+    """Not in the paper: the kept matches of all camera pairs joined by union-find that respects certain negatives."""
+    import numpy as np
+    import pandas as pd
+
+    from camera_topology.prior import certain_negatives
+    from stages.reid.association import union_find
+
+    tracklets = footage.tracklets
+    kept = matches[matches.kept]
+    row = pd.Series(np.arange(len(tracklets)), index=tracklets.tracklet_id)
+    pairs = np.stack([row[kept.tracklet_a], row[kept.tracklet_b]], axis=1)
+    negatives = certain_negatives(
+        footage.site,
+        tracklets.camera_id.to_numpy(),
+        tracklets.t_start_us.to_numpy(),
+        tracklets.t_end_us.to_numpy(),
+    )
+    labels = union_find(len(tracklets), pairs, kept.distance.to_numpy(), negatives)
+    matched = np.isin(np.arange(len(tracklets)), pairs)
+    return pd.DataFrame(
+        {
+            "tracklet_id": tracklets.tracklet_id[matched],
+            "group": "site",
+            "pseudo_label": labels[matched],
+            "weight": 1.0,
+        }
+    )
+
+
+def _when(tracklets: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Camera, start and end of the given rows, as `pair_prior` wants them."""
+    return (
+        tracklets.camera_id.to_numpy()[rows],
+        tracklets.t_start_us.to_numpy()[rows],
+        tracklets.t_end_us.to_numpy()[rows],
+    )

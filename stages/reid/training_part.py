@@ -1,0 +1,36 @@
+"""The part of the footage that training may see: nothing after the evaluation cut, which is a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.manifests import CROPS, TRACKLETS
+from pipeline.stage import Context
+from stages.methods import Footage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stages.reid.images import CropStore
+
+
+def before(tracklets: pd.DataFrame, crops: pd.DataFrame, until_us: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Crops up to ``until_us``, and the tracklets they belong to, clipped to that time and sorted by id."""
+    crops = crops[crops.t_utc_us <= until_us].sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
+    seen = tracklets.tracklet_id.isin(crops.tracklet_id)
+    clipped = tracklets[seen].sort_values("tracklet_id").reset_index(drop=True)
+    return clipped.assign(t_end_us=clipped.t_end_us.clip(upper=until_us)), crops
+
+
+def training_footage(ctx: Context) -> Footage:
+    """The training part of the stage's tracklets and crops. Needs the sources 'cut', and 'site' where declared."""
+    train_until_us, _ = ctx.source("cut")
+    tracklets, crops = before(ctx.read(TRACKLETS), ctx.read(CROPS), train_until_us)
+    return Footage(tracklets, crops, ctx.sources.get("site"))
+
+
+def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:
+    """The training crops, decoded once."""
+    from stages.reid.images import CropStore
+
+    return CropStore(footage.crops, ctx.run_dir, size=network.image_size)  # type: ignore[attr-defined]

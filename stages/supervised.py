@@ -1,0 +1,99 @@
+"""The reference: the same network trained with the truth on the same training tracklets. Nothing else uses it.
+
+It says how much of what labels could buy was reached without them, so it gets the same crops, loss, batch size and
+number of epochs as the method; only the labels differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pipeline.errors import UserError
+from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, PEOPLE, SUPERVISED_MODEL, TRACKLETS, VIDEOS
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+class SupervisedConfig(Settings):
+    epochs: int = Field(60, ge=1, description="epochs over the true people")
+    batch_people: int = Field(16, ge=2, description="P, people in a batch")
+    batch_images: int = Field(4, ge=2, description="K, images of each person in a batch")
+    margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss")
+    learning_rate: float = Field(3e-4, gt=0, description="Adam's start rate")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+
+
+def run(ctx: Context) -> None:
+    import numpy as np
+
+    from stages.reid.losses import batch_hard_triplet
+    from stages.reid.model import start_network, write_model
+    from stages.reid.samplers import identity_batches
+    from stages.reid.training import fit
+    from stages.reid.training_part import training_footage, training_images
+
+    footage = training_footage(ctx)
+    pid = true_labels(ctx, footage.tracklets)
+    if len(np.unique(pid[pid >= 0])) < 2:
+        raise UserError(
+            "supervised: the truth names fewer than two people before the evaluation cut; "
+            "check GROUND_TRUTH and the topology's evaluation.train_until."
+        )
+    rows = np.flatnonzero(pid >= 0)
+    row_of = {tracklet: i for i, tracklet in enumerate(footage.tracklets.tracklet_id)}
+    of_crop = np.array([row_of[t] for t in footage.crops.tracklet_id])
+    random = np.random.default_rng([ctx.seed, 99])
+    network, settings = start_network(ctx), ctx.settings
+    epochs = (
+        identity_batches(
+            of_crop, rows, pid[rows], np.full(len(rows), "site"), footage.tracklets.camera_id.to_numpy(),
+            labels_per_batch=settings.batch_people, crops_per_label=settings.batch_images, rng=random,
+        )
+        for _ in range(settings.epochs)
+    )  # fmt: skip
+    steps = list(
+        ctx.progress(
+            fit(
+                network,
+                training_images(ctx, footage, network),
+                epochs,
+                lambda features, labels: batch_hard_triplet(features, labels, margin=settings.margin),
+                learning_rate=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                seed=ctx.seed,
+                device=ctx.device,
+            ),
+            "supervised",
+        )
+    )
+    write_model(ctx, SUPERVISED_MODEL, network, steps=len(steps))
+    ctx.say(f"{len(np.unique(pid[rows]))} true people, {len(rows)} tracklets, {len(steps)} steps")
+
+
+def true_labels(ctx: Context, tracklets: pd.DataFrame) -> np.ndarray:
+    """(T,) the true person of each training tracklet by majority; -1 for nobody and for people seen after the cut too."""
+    import numpy as np
+
+    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+
+    boxes, truth = ctx.read(BOXES), ctx.read(GROUND_TRUTH)
+    people = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    roles = ctx.read(PEOPLE).set_index("pid").role
+    pid = np.array([people.get(t, -1) for t in tracklets.tracklet_id])
+    return np.where(np.isin(pid, roles.index[roles == "train"]), pid, -1)
+
+
+STAGE = Stage(
+    name="supervised",
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, GROUND_TRUTH, PEOPLE),
+    outputs=(SUPERVISED_MODEL,),
+    config=SupervisedConfig,
+    version=1,
+    run=run,
+    sources=("cut", "weights", "backbone", "seed", "device"),
+)

@@ -1,0 +1,59 @@
+"""Train the re-ID network on the round's pseudo-labels, from where the last round ended."""
+
+from __future__ import annotations
+
+from pipeline.manifests import CROPS, MODEL, PSEUDO_LABELS, TRACKLETS, TRAIN_LOG, VIDEOS
+from pipeline.stage import Context, Settings, Stage
+from stages import methods
+
+
+def run(ctx: Context) -> None:
+    from stages.reid.model import read_network, start_network, write_model
+    from stages.reid.training_part import training_footage, training_images
+
+    footage = training_footage(ctx)
+    labels = ctx.read(PSEUDO_LABELS)
+    network = read_network(ctx.paths(MODEL)[-1]) if ctx.has(MODEL) else start_network(ctx)
+    log = list(
+        ctx.progress(
+            methods.load(ctx.method).train(
+                network,
+                training_images(ctx, footage, network),
+                footage,
+                labels,
+                ctx.round,
+                ctx.settings,
+                seed=ctx.seed,
+                device=ctx.device,
+            ),
+            f"train@{ctx.round}",
+        )
+    )
+    write_model(ctx, MODEL, network, steps=len(log))
+    write_log(ctx, log)
+
+
+def write_log(ctx: Context, log: list[dict[str, float]]) -> None:
+    """The training curve; a round that had nothing to train on has none."""
+    import pandas as pd
+
+    frame = pd.DataFrame(log) if log else TRAIN_LOG.empty()
+    ctx.write(TRAIN_LOG, frame)
+    if log:
+        head, tail = frame.loss.head(10).mean(), frame.loss.tail(10).mean()
+        ctx.say(f"{len(log)} steps, loss {head:.3f} → {tail:.3f}")
+        ctx.note(steps=len(log), loss_first=float(head), loss_last=float(tail))
+    else:
+        ctx.say("nothing to train on; the model stays as it was")
+
+
+STAGE = Stage(
+    name="train",
+    inputs=(VIDEOS, TRACKLETS, CROPS, PSEUDO_LABELS),
+    extra_inputs=(MODEL,),
+    outputs=(MODEL, TRAIN_LOG),
+    config=Settings,  # the method's own, see pipeline.graph
+    version=1,
+    run=run,
+    sources=("cut", "weights", "backbone", "seed", "device"),
+)
