@@ -50,7 +50,7 @@ def test_imports_follow_the_arrows(path):
         below = any(
             name.startswith(rule + ".")
             for rule in rules
-            if rule not in ("pipeline", "stages") or path.parts[-2] == "pipeline" and rule == "pipeline"
+            if rule not in ("pipeline", "stages") or (path.parts[-2] == "pipeline" and rule == "pipeline")
         )
         stage_toolbox = (
             name.startswith("stages.") and "stages" in rules and path.relative_to(ROOT).parts[0] == "stages"
