@@ -1,0 +1,263 @@
+"""Measure a run: against the truth where there is one, and without it always.
+
+The cut is a time. The headline ranks features of true boxes of the test time; see `stages.evaluation`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.manifests import (  # isort: skip
+    ASSOCIATIONS, BOXES, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MODEL, PEOPLE, RANKINGS, SELECTION,
+    SUPERVISED_MODEL, TRACKLETS, VIDEOS,
+)  # fmt: skip
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from stages.evaluation.states import ModelState
+
+
+class EvaluateConfig(Settings):
+    truth_crops: int = Field(8, ge=1, description="crops of true boxes per person and camera, evenly spread")
+    min_visibility: float = Field(0.4, ge=0, le=1, description="true boxes seen less are not cropped")
+    own_crops: int = Field(16, ge=2, description="crops per tracklet of ours, evenly spread in time")
+    min_score: float = Field(0.3, ge=0, le=1, description="detections of lower confidence are not measured")
+    draws: int = Field(2000, ge=100, description="bootstrap resamples of the people")
+
+
+def run(ctx: Context) -> None:
+    from stages.evaluation.states import final_state, model_states
+    from stages.evaluation.table import empty_metrics
+
+    metrics = empty_metrics()
+    states = model_states(ctx)
+    final = final_state(ctx, states)
+    metrics["final_state"] = final.name
+    videos = ctx.read(VIDEOS)
+    own_crops = _own_test_crops(ctx)
+    metrics["label_free"] = _label_free(ctx, states[0], final, own_crops)
+    truth = ctx.read(GROUND_TRUTH)
+    rankings = RANKINGS.empty()
+    if len(truth):
+        camera = videos.set_index("video_id").camera_id
+        truth["camera_id"] = truth.video_id.map(camera)
+        boxes = ctx.read(BOXES)
+        boxes["camera_id"] = boxes.video_id.map(camera)
+        boxes = boxes[boxes.video_id.isin(truth.video_id)].reset_index(drop=True)
+        person = _follow(ctx, metrics, boxes, truth)
+        _link(ctx, metrics, person, final)
+        _identify(ctx, metrics, boxes, truth, person)
+        rankings = _retrieve(ctx, metrics, states, final, truth, videos, own_crops, person)
+    ctx.write(RANKINGS, rankings)
+    (ctx.out / "metrics.json").write_text(
+        json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    ctx.note(final_state=final.name, **{f"final_{k}": v for k, v in metrics["reid"]["final"].items()})
+
+
+def in_test_time(t_utc_us: pd.Series, cut: tuple[int, int]) -> pd.Series:
+    """(N,) whether an instant is test time; the instant of the cut itself was training's to read."""
+    train_until_us, test_from_us = cut
+    return (t_utc_us >= test_from_us) & (t_utc_us > train_until_us)
+
+
+def _own_test_crops(ctx: Context) -> pd.DataFrame:
+    """Crops of tracklets that lie entirely after the training time, evenly spread, with camera_id."""
+    from stages.evaluation.truth_crops import evenly
+
+    train_until_us, _ = ctx.source("cut")
+    tracklets = ctx.read(TRACKLETS)
+    unseen = tracklets[tracklets.t_start_us > train_until_us].set_index("tracklet_id")
+    crops = ctx.read(CROPS)
+    crops = (
+        crops[crops.tracklet_id.isin(unseen.index)]
+        .sort_values(["tracklet_id", "t_utc_us"])
+        .reset_index(drop=True)
+    )
+    crops["camera_id"] = crops.tracklet_id.map(unseen.camera_id)
+    return crops[evenly(crops.tracklet_id, ctx.settings.own_crops)].reset_index(drop=True)
+
+
+def _features(ctx: Context, state: ModelState, crops: pd.DataFrame) -> np.ndarray:
+    """(N, D) of the crops under one state; computed once per content of checkpoint and crops."""
+    from stages.reid.features import cached_features
+
+    return cached_features(state.checkpoint, crops, ctx.run_dir, ctx.device)
+
+
+def _label_free(ctx: Context, start: ModelState, final: ModelState, crops: pd.DataFrame) -> dict[str, Any]:
+    from stages.evaluation.label_free import split_halves, split_rank1
+
+    if crops.empty:
+        return {"split_tracklet_rank1": None, "start": None, "per_camera": {}, "tracklets": 0}
+    half = split_halves(crops)
+    ids, camera = crops.tracklet_id.to_numpy(object), crops.camera_id.to_numpy(object)
+    values = split_rank1(_features(ctx, final, crops), ids, camera, half)
+    before = split_rank1(_features(ctx, start, crops), ids, camera, half)
+    return {**values, "start": before["split_tracklet_rank1"]}
+
+
+def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
+    """Fill in detection, tracking and isolation, over the whole recording. Returns tracklet_id → pid or -1."""
+    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+    from stages.evaluation.tracking import detection_scores, followed, per_camera_idf1
+
+    detections = ctx.read(DETECTIONS)
+    measured = (detections.score >= ctx.settings.min_score) & detections.video_id.isin(truth.video_id)
+    metrics["detection"] = detection_scores(match(detections[measured], truth), len(truth))
+    pid = matched_pids(match(boxes, truth), truth)
+    # What the tracker itself did is read off the pieces: isolation cuts tracklets, it does not move boxes.
+    parent = ctx.read(TRACKLETS).set_index("tracklet_id").parent_id
+    tracked = boxes.assign(tracklet_id=boxes.tracklet_id.map(parent))
+    metrics["tracking"] = {"idf1": per_camera_idf1(tracked, truth), **followed(tracked, pid)}
+    metrics["isolation"] = {"idf1": per_camera_idf1(boxes, truth), **followed(boxes, pid)}
+    return tracklet_persons(boxes.tracklet_id, pid)
+
+
+def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: ModelState) -> None:
+    """Fill in association: each round's kept links, and those of the round the final model comes from."""
+    from pipeline import schema
+    from stages.evaluation.association import link_scores
+
+    train_until_us, _ = ctx.source("cut")
+    tracklets = ctx.read(TRACKLETS)
+    # A tracklet in a video without truth has no person; it must not make the links to it wrong.
+    tracklets = tracklets[tracklets.tracklet_id.isin(person.index)].set_index("tracklet_id")
+    rounds = []
+    for path in ctx.paths(ASSOCIATIONS):
+        links = schema.read(ASSOCIATIONS, path)
+        links = links[links.tracklet_a.isin(person.index) & links.tracklet_b.isin(person.index)]
+        linked = set(links.tracklet_a) | set(links.tracklet_b)
+        offered = tracklets[(tracklets.t_start_us <= train_until_us) | tracklets.index.isin(list(linked))]
+        scores = link_scores(links, person.reindex(offered.index), offered.camera_id)
+        rounds.append({"round": int(path.parent.name.rpartition("-")[2]), **scores})
+    linking = [r for r in rounds if r["pairs"]]
+    chosen = next((r for r in linking if r["round"] == final.round), linking[-1] if linking else None)
+    chosen = chosen or (rounds[-1] if rounds else {"precision": None, "recall": None})
+    metrics["association"] = {"precision": chosen["precision"], "recall": chosen["recall"], "rounds": rounds}
+
+
+def _identify(
+    ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: pd.DataFrame, person: pd.Series
+) -> None:
+    """Fill in identities: multi-camera IDF1 and tracklet pairs, over the test time and without people of both sides."""
+    import numpy as np
+
+    from stages.evaluation.association import identity_scores
+    from stages.evaluation.matching import match, matched_pids
+    from stages.evaluation.tracking import idf1
+
+    cut = ctx.source("cut")
+    people = ctx.read(PEOPLE)
+    excluded = people.pid[people.role == "both"]
+    test_truth = truth[in_test_time(truth.t_utc_us, cut)]
+    if test_truth.empty:
+        return
+    own = boxes[in_test_time(boxes.t_utc_us, cut)]
+    own = own[~np.isin(matched_pids(match(own, test_truth), test_truth), excluded)].reset_index(drop=True)
+    test_truth = test_truth[~test_truth.pid.isin(excluded)].reset_index(drop=True)
+    identity = ctx.read(IDENTITIES).set_index("tracklet_id").identity
+    # A tracklet that was given no identity is one of its own.
+    alone = {t: -1 - i for i, t in enumerate(sorted(set(own.tracklet_id) - set(identity.index)))}
+    label = own.tracklet_id.map({**identity.to_dict(), **alone})
+    tracklets = own.assign(identity=label).drop_duplicates("tracklet_id")
+    tracklets = tracklets.assign(pid=tracklets.tracklet_id.map(person))
+    tracklets = tracklets[~tracklets.pid.isin(excluded)]
+    scores = identity_scores(
+        tracklets.identity.to_numpy(), tracklets.pid.to_numpy(), tracklets.camera_id.to_numpy(object)
+    )
+    metrics["identities"] = {
+        "idf1": idf1(own, test_truth, label.to_numpy()),
+        "pair_precision": scores["precision"],
+        "pair_recall": scores["recall"],
+    }
+
+
+def _retrieve(
+    ctx: Context,
+    metrics: dict[str, Any],
+    states: list[ModelState],
+    final: ModelState,
+    truth: pd.DataFrame,
+    videos: pd.DataFrame,
+    own_crops: pd.DataFrame,
+    person: pd.Series,
+) -> pd.DataFrame:
+    """Fill in reid, people and intervals. Returns RANKINGS."""
+    import pandas as pd
+
+    from stages.evaluation import comparison, retrieval, truth_crops
+    from stages.reid.features import tracklet_features
+
+    people = ctx.read(PEOPLE)
+    counts = people.role.value_counts()
+    metrics["people"] = {role: int(counts.get(role, 0)) for role in ("train", "test", "both")}
+    metrics["people"]["distractors"] = int(((people.role == "test") & (people.n_cameras == 1)).sum())
+    test_truth = truth[in_test_time(truth.t_utc_us, ctx.source("cut"))]
+    test_truth = test_truth[test_truth.pid.isin(people.pid[people.role == "test"])]
+    chosen = truth_crops.choose(test_truth, ctx.settings.truth_crops, ctx.settings.min_visibility)
+    crops = truth_crops.cut(ctx, chosen, truth, videos)
+    gallery = retrieval.appearances(crops, people)
+    metrics["people"]["queries"] = int(gallery.is_query.sum())
+    if not gallery.is_query.any():
+        return RANKINGS.empty()
+
+    rows: dict[str, pd.DataFrame] = {}
+    for state in ctx.progress(states, "ranking"):
+        features = tracklet_features(_features(ctx, state, crops), crops.tracklet_id, gallery.query_id)
+        rows[state.name] = retrieval.headline(features, gallery)
+    rows["final"] = rows[final.name]
+    rows["end_to_end"] = _end_to_end(ctx, final, gallery, own_crops, person)
+
+    summary = {name: retrieval.summary(table) for name, table in rows.items()}
+    metrics["reid"] = {key: summary.get(key) for key in ("start", "final", "supervised", "end_to_end")}
+    metrics["reid"]["rounds"] = [
+        {"round": s.round, **summary[s.name]} for s in states if s.name.startswith("round-")
+    ]
+    metrics["reid"]["end_to_end"]["missed_queries"] = int((rows["end_to_end"].first_match_rank < 0).sum())
+    metrics["gap_closed"] = comparison.gap_closed(summary)
+    metrics["share_of_supervised"] = comparison.share_of_supervised(summary)
+    metrics["intervals"] = comparison.intervals(rows, ctx.seed, ctx.settings.draws)
+    tables = pd.concat([table.assign(state=name) for name, table in rows.items()], ignore_index=True)
+    return tables[[c.name for c in RANKINGS.columns]].astype({"pid": "int32", "first_match_rank": "int32"})
+
+
+def _end_to_end(
+    ctx: Context, final: ModelState, gallery: pd.DataFrame, own_crops: pd.DataFrame, person: pd.Series
+) -> pd.DataFrame:
+    """The same queries on our own tracklets of the test time; people who are not test people stay out of it."""
+    import numpy as np
+
+    from stages.evaluation import retrieval
+    from stages.reid.features import tracklet_features
+
+    people = ctx.read(PEOPLE)
+    asked = {-1, *people.pid[people.role == "test"]}
+    tracklets = ctx.read(TRACKLETS)
+    tracklets = tracklets[in_test_time(tracklets.t_start_us, ctx.source("cut"))]
+    tracklets = tracklets.assign(pid=tracklets.tracklet_id.map(person))
+    tracklets = tracklets[tracklets.pid.isin(asked) & tracklets.tracklet_id.isin(own_crops.tracklet_id)]
+    if tracklets.empty:
+        return retrieval.end_to_end(np.zeros((0, 1)), tracklets, gallery)
+    pooled = tracklet_features(_features(ctx, final, own_crops), own_crops.tracklet_id, tracklets.tracklet_id)
+    return retrieval.end_to_end(pooled, tracklets.astype({"pid": "int64"}), gallery)
+
+
+STAGE = Stage(
+    name="evaluate",
+    inputs=(
+        VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, MODEL, IDENTITIES, SELECTION, GROUND_TRUTH, PEOPLE,
+    ),
+    outputs=(RANKINGS,),
+    config=EvaluateConfig,
+    version=1,
+    run=run,
+    sources=("cut", "weights", "backbone", "seed", "device"),
+    extra_inputs=(SUPERVISED_MODEL,),
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""Our boxes against true boxes, frame by frame, and our tracklets against true persons.
+
+Positions (row numbers counted from 0, whatever the index) are used throughout, so tables need no particular index.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+MIN_IOU = 0.5
+_KEYS = ["video_id", "frame"]
+_SIDES = ("x1", "y1", "x2", "y2")
+
+
+def overlaps(boxes: pd.DataFrame, truth: pd.DataFrame, min_iou: float = MIN_IOU) -> pd.DataFrame:
+    """All pairs of a box and a true box in the same frame with IoU ≥ ``min_iou``.
+
+    Args:
+        boxes, truth: columns video_id, frame, x1, y1, x2, y2 (px).
+
+    Returns:
+        box, truth (positions in the two tables), iou; sorted by (box, truth).
+    """
+    left = boxes[_KEYS].assign(box=np.arange(len(boxes)))
+    right = truth[_KEYS].assign(truth=np.arange(len(truth)))
+    pairs = left.merge(right, on=_KEYS)[["box", "truth"]]
+    a = boxes[list(_SIDES)].to_numpy(np.float64)[pairs.box]
+    b = truth[list(_SIDES)].to_numpy(np.float64)[pairs.truth]
+    size = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    common = np.clip(size, 0, None).prod(1)
+    iou = common / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - common)
+    pairs = pairs.assign(iou=iou)[iou >= min_iou]
+    return pairs.sort_values(["box", "truth"], kind="stable").reset_index(drop=True)
+
+
+def match(boxes: pd.DataFrame, truth: pd.DataFrame, min_iou: float = MIN_IOU) -> np.ndarray:
+    """One true box per box and frame: as many matches as possible, then the largest total IoU (Hungarian).
+
+    Boxes of different tracklets in one frame compete; columns as in :func:`overlaps`.
+
+    Returns:
+        (len(boxes),) position of the true box, -1 where there is none.
+    """
+    pairs = overlaps(boxes, truth, min_iou)
+    matched = np.full(len(boxes), -1)
+    if pairs.empty:
+        return matched
+    box, true, iou = pairs.box.to_numpy(), pairs.truth.to_numpy(), pairs.iou.to_numpy()
+    frame = truth.groupby(_KEYS, sort=False).ngroup().to_numpy()[true]
+    # Most frames have nothing to decide: every box meets one true box and the reverse.
+    contested = (np.bincount(box)[box] > 1) | (np.bincount(true)[true] > 1)
+    contested = np.isin(frame, frame[contested])
+    matched[box[~contested]] = true[~contested]
+    for _, rows in pd.Series(np.flatnonzero(contested)).groupby(frame[contested]):
+        k = rows.to_numpy()
+        b, i = np.unique(box[k], return_inverse=True)
+        t, j = np.unique(true[k], return_inverse=True)
+        gain = np.zeros((len(b), len(t)))
+        # A match is worth more than any IoU it could cost the others of its frame.
+        gain[i, j] = iou[k] + min(gain.shape)
+        for m, n in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+            if gain[m, n] > 0:
+                matched[b[m]] = t[n]
+    return matched
+
+
+def matched_pids(matched: np.ndarray, truth: pd.DataFrame) -> np.ndarray:
+    """(N,) person of each box from :func:`match`, -1 where the box matches nobody."""
+    pid = np.append(truth.pid.to_numpy(np.int64), -1)  # position -1 is the appended one
+    return pid[matched]
+
+
+def tracklet_persons(tracklet_id: pd.Series, pid: np.ndarray) -> pd.Series:
+    """The person of each tracklet by majority of its boxes.
+
+    Args:
+        tracklet_id: (N,) tracklet of each box.
+        pid: (N,) person of each box, -1 for nobody.
+
+    Returns:
+        tracklet_id → pid, sorted by id. -1 where more than half of the boxes match nobody; the smaller pid of equals.
+    """
+    votes = pd.DataFrame({"tracklet_id": tracklet_id.to_numpy(), "pid": pid})
+    boxes = votes.groupby("tracklet_id", sort=True).size()
+    counts = votes[votes.pid >= 0].groupby(["tracklet_id", "pid"]).size().rename("n").reset_index()
+    matched = counts.groupby("tracklet_id").n.sum().reindex(boxes.index, fill_value=0)
+    best = counts.sort_values(["n", "pid"], ascending=[False, True]).drop_duplicates("tracklet_id")
+    person = best.set_index("tracklet_id").pid.reindex(boxes.index, fill_value=-1)
+    return person.where(2 * matched >= boxes, -1).astype("int64").rename("pid")

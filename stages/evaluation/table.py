@@ -1,0 +1,98 @@
+"""The measures as a short text for a terminal. Imports nothing heavy: every `make all` ends with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def empty_metrics() -> dict[str, Any]:
+    """The documented keys, all null: what is measured is filled in, what cannot be measured stays null."""
+    pair: dict[str, Any] = {"rank1": None, "mean_ap": None}
+    return {
+        "reid": {
+            "start": dict(pair),
+            "rounds": [],
+            "final": dict(pair),
+            "supervised": None,
+            "end_to_end": dict(pair),
+        },
+        "association": {"precision": None, "recall": None, "rounds": []},
+        "identities": {"idf1": None, "pair_precision": None, "pair_recall": None},
+        "detection": {"precision": None, "recall": None},
+        "tracking": dict.fromkeys(("idf1", "purity", "switches", "r_fm", "r_sw")),
+        "isolation": dict.fromkeys(("idf1", "purity", "switches", "r_fm", "r_sw")),
+        "label_free": {"split_tracklet_rank1": None, "start": None, "per_camera": {}, "tracklets": 0},
+        "people": {"train": None, "test": None, "both": None, "distractors": None, "queries": None},
+        "gap_closed": dict(pair),
+        "share_of_supervised": dict(pair),
+        "intervals": {},
+        "final_state": None,
+    }
+
+
+def format_metrics(metrics: dict[str, Any]) -> str:
+    """The measures of ``metrics.json`` for a person: per cent, a dash where there is no truth."""
+    m = metrics
+    lines = ["", f"  {'re-identification':<28}{'rank-1':>8}{'mAP':>8}   95 % interval of rank-1"]
+
+    def reid(name: str, values: dict[str, Any] | None, interval: Any = None) -> None:
+        values = values or {"rank1": None, "mean_ap": None}
+        spread = f"   {_percent(interval[0])} to {_percent(interval[1])}" if interval else ""
+        lines.append(f"  {name:<28}{_percent(values['rank1']):>8}{_percent(values['mean_ap']):>8}{spread}")
+
+    def rank1_interval(state: str) -> Any:
+        return (m["intervals"].get(state) or {}).get("rank1")
+
+    if m["people"]["queries"]:
+        reid("start", m["reid"]["start"], rank1_interval("start"))
+        for entry in m["reid"]["rounds"]:
+            reid(f"after round {entry['round']}", entry)
+        reid(f"final ({m['final_state']})", m["reid"]["final"], rank1_interval("final"))
+        if m["reid"]["supervised"]:
+            reid("trained with the truth", m["reid"]["supervised"], rank1_interval("supervised"))
+            reid("gap closed", m["gap_closed"])
+        reid("end to end, own tracklets", m["reid"]["end_to_end"], rank1_interval("end_to_end"))
+        lines.append(
+            f"  on {m['people']['queries']} queries of {m['people']['test'] - m['people']['distractors']} people; "
+            f"{m['people']['distractors']} more seen by one camera only"
+        )
+    elif m["people"]["test"] is None:
+        lines[-1] = "  no truth was given: only what needs none is measured"
+    else:
+        lines[-1] = "  re-identification: nobody was seen by two cameras in the test time"
+    free = m["label_free"]
+    lines += ["", f"  split-tracklet rank-1       {_percent(free['split_tracklet_rank1']):>8}"
+              f"   {_percent(free['start'])} at the start, {free['tracklets']} tracklets; needs no truth"]  # fmt: skip
+    if m["people"]["test"] is None:
+        return "\n".join(lines)
+    lines.append("")
+    for label, section, keys in (
+        ("detection", "detection", (("precision", "precision"), ("recall", "recall"))),
+        ("tracking", "tracking", _FOLLOWED),
+        ("  after isolation", "isolation", _FOLLOWED),
+        ("association", "association", (("precision", "precision"), ("recall", "recall"))),
+        (
+            "identities",
+            "identities",
+            (("IDF1", "idf1"), ("pair precision", "pair_precision"), ("recall", "pair_recall")),
+        ),
+    ):
+        values = ", ".join(f"{name} {_value(key, m[section][key])}" for name, key in keys)
+        lines.append(f"  {label:<20}{values}")
+    return "\n".join(lines)
+
+
+_FOLLOWED = (("IDF1", "idf1"), ("purity", "purity"), ("switches", "switches"),
+             ("tracklets per person and camera", "r_fm"), ("persons per tracklet", "r_sw"))  # fmt: skip
+
+
+def _value(key: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if key in ("r_fm", "r_sw"):
+        return f"{value:.2f}"
+    return str(value) if key == "switches" else _percent(value)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,77 @@
+"""Crops at true boxes: the headline's material, so that no detector or tracker of ours can flatter the model."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data.crops import cut_boxes
+from pipeline.stage import Context
+
+
+def choose(truth: pd.DataFrame, per_appearance: int = 8, min_visibility: float = 0.4) -> pd.DataFrame:
+    """Evenly spread boxes of each (person, camera), hidden ones aside.
+
+    Args:
+        truth: GROUND_TRUTH of the time wanted, with camera_id.
+        per_appearance: boxes per (person, camera), over all its visits.
+        min_visibility: boxes seen less are not used; a (person, camera) without any other is no query.
+
+    Returns:
+        the chosen rows with query_id ``camera/pid``, sorted by query_id and time.
+    """
+    seen = truth[truth.visibility >= min_visibility].copy()
+    seen["query_id"] = seen.camera_id + "/" + seen.pid.astype(str)
+    seen = seen.sort_values(["query_id", "t_utc_us", "video_id", "frame"], kind="stable").reset_index(
+        drop=True
+    )
+    return seen[evenly(seen.query_id, per_appearance)].reset_index(drop=True)
+
+
+def evenly(group: pd.Series, count: int) -> np.ndarray:
+    """(N,) True for at most ``count`` rows of each group, spread from its first to its last row as they stand."""
+    place = group.groupby(group, sort=False).cumcount().to_numpy()
+    n = group.groupby(group, sort=False).transform("size").to_numpy()
+    if count == 1:
+        return place == n // 2
+    # Row p is taken when a multiple of (n - 1) / (count - 1), rounded down, falls on it.
+    step = np.maximum((n - 1) / (count - 1), 1e-12)
+    slot = np.ceil(place / step - 1e-9)
+    return (n <= count) | ((slot < count) & (np.floor(slot * step + 1e-9) == place))
+
+
+def cut(ctx: Context, chosen: pd.DataFrame, truth: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
+    """Cut the chosen boxes, one shard per video, kept as a piece of the stage.
+
+    Args:
+        chosen: rows of :func:`choose`.
+        truth: all true boxes, by which coverage is judged.
+        videos: VIDEOS.
+
+    Returns:
+        the rows that could be cut, as CROPS with tracklet_id = query_id, and pid, camera_id.
+    """
+    found = []
+    by_id = {str(v["video_id"]): v for v in videos.to_dict("records")}
+    groups = chosen.groupby("video_id", sort=True)
+    for video_id, rows in ctx.progress(groups, "cutting truth", groups.ngroups):
+        video = by_id[str(video_id)]
+        rows = rows.rename(columns={"query_id": "tracklet_id"})
+        hashed = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
+
+        others = truth[truth.video_id == video_id]
+        make = partial(_cut_video, Path(video["path"]), rows, others)
+        folder = ctx.piece({"video": video["digest"], "boxes": hashed}, make)
+        shard = str((folder / "crops.tar").relative_to(ctx.run_dir))
+        found.append(pd.read_parquet(folder / "crops.parquet").assign(shard=shard))
+    return (
+        pd.concat(found, ignore_index=True) if found else chosen.rename(columns={"query_id": "tracklet_id"})
+    )
+
+
+def _cut_video(path: Path, rows: pd.DataFrame, others: pd.DataFrame, folder: Path) -> None:
+    cut_boxes(path, rows, folder / "crops.tar", others=others).to_parquet(folder / "crops.parquet")

@@ -1,0 +1,139 @@
+"""True boxes and the part each person plays: read for measuring, by nothing that trains without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.manifests import GROUND_TRUTH, PEOPLE, VIDEOS
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+class GroundTruthConfig(Settings):
+    scale: float = Field(
+        1.0,
+        gt=0,
+        description="pixels of the video per pixel of the truth, where it was drawn at another size",
+    )
+
+
+def run(ctx: Context) -> None:
+    source: Path | None = ctx.source("ground_truth")
+    if source is None:
+        ctx.write(GROUND_TRUTH, GROUND_TRUTH.empty())
+        ctx.write(PEOPLE, PEOPLE.empty())
+        return
+    import pandas as pd
+
+    from data.datasets.mot import find_mot, read_mot
+
+    videos = ctx.read(VIDEOS)
+    videos = videos[videos.status == "ok"]
+    files = find_mot(source, videos)
+    if without := sorted(set(videos.video_id) - set(files)):
+        ctx.say(
+            f"no truth for {len(without)} of {len(videos)} videos ({', '.join(without[:3])}): they are not measured"
+        )
+    parts = [GROUND_TRUTH.empty()]
+    present = videos[videos.video_id.isin(list(files))]
+    for video in ctx.progress(present.to_dict("records"), "reading truth"):
+        file = files[video["video_id"]]
+        rows = read_mot(file)
+        rows = rows[rows.flag]
+        times_s = _frame_times_s(ctx, video["digest"], Path(video["path"]))
+        inside = rows.frame < len(times_s)
+        if not inside.all():
+            ctx.say(
+                f"{file}: {int((~inside).sum())} boxes stand after the last of {len(times_s)} frames and are left out; "
+                "have truth and video the same frame rate?"
+            )
+        parts.append(true_boxes(rows[inside], video, times_s, ctx.settings.scale))
+    truth = pd.concat(parts, ignore_index=True)
+    people = roles(truth, videos.set_index("video_id").camera_id, *ctx.source("cut"))
+    ctx.write(GROUND_TRUTH, truth)
+    ctx.write(PEOPLE, people)
+    counts = people.role.value_counts()
+    ctx.note(
+        boxes=len(truth), **{f"people_{role}": int(counts.get(role, 0)) for role in ("train", "test", "both")}
+    )
+
+
+def true_boxes(
+    rows: pd.DataFrame, video: Mapping[Hashable, Any], times_s: np.ndarray, scale: float
+) -> pd.DataFrame:
+    """Rows of `read_mot` as GROUND_TRUTH.
+
+    Args:
+        video: its row of VIDEOS.
+        times_s: (frames,) media time of each frame in s.
+        scale: video pixels per pixel of the truth.
+    """
+    import numpy as np
+
+    times_us = video["t_start_us"] + np.round(times_s * video["clock_scale"] * 1e6).astype(np.int64)
+    table = rows[["frame", "visibility"]].assign(
+        video_id=video["video_id"], t_utc_us=times_us[rows.frame.to_numpy()], pid=rows.id
+    )
+    for side in ("x1", "y1", "x2", "y2"):
+        table[side] = (rows[side] * scale).astype("float32")
+    return table[[c.name for c in GROUND_TRUTH.columns]]
+
+
+def roles(truth: pd.DataFrame, camera: pd.Series, train_until_us: int, test_from_us: int) -> pd.DataFrame:
+    """PEOPLE: on which side of the cut each person was seen, and by how many cameras there.
+
+    Up to ``train_until_us`` is training time, from ``test_from_us`` on test time. Who was seen between the two only is
+    in no part and in no row. For 'both' the cameras of both sides count.
+
+    Args:
+        truth: columns video_id, t_utc_us, pid.
+        camera: video_id → camera_id.
+    """
+    import pandas as pd
+
+    seen = pd.DataFrame({"pid": truth.pid, "camera": truth.video_id.map(camera)})
+    seen["side"] = pd.Series("", index=seen.index)
+    seen.loc[truth.t_utc_us >= test_from_us, "side"] = "test"
+    seen.loc[truth.t_utc_us <= train_until_us, "side"] = (
+        "train"  # training may read the frame at the very cut
+    )
+    persons = seen[seen.side != ""].groupby("pid", sort=True)
+    sides = persons.side.agg(lambda s: s.iloc[0] if s.nunique() == 1 else "both")
+    return pd.DataFrame(
+        {
+            "pid": sides.index.astype("int32"),
+            "role": sides.to_numpy(str),
+            "n_cameras": persons.camera.nunique().to_numpy("int32"),
+        }
+    )
+
+
+def _frame_times_s(ctx: Context, digest: str, path: Path) -> np.ndarray:
+    """(frames,) media time of every decoded frame, kept per video: truth knows frames, the cut knows times."""
+    import numpy as np
+
+    from data.video import read_frames
+
+    def make(folder: Path) -> None:
+        np.save(folder / "times_s.npy", np.array([frame.media_time_s for frame in read_frames(path)], float))
+
+    times_s: np.ndarray = np.load(ctx.piece({"video": digest}, make) / "times_s.npy")
+    return times_s
+
+
+STAGE = Stage(
+    name="ground_truth",
+    inputs=(VIDEOS,),
+    outputs=(GROUND_TRUTH, PEOPLE),
+    config=GroundTruthConfig,
+    version=1,
+    run=run,
+    sources=("ground_truth", "cut"),
+)
