@@ -58,7 +58,10 @@ def split_rank1(
     def rank1(rows: np.ndarray) -> float | None:
         if len(rows) < 2:
             return None
-        return float((similarity[np.ix_(rows, rows)].argmax(1) == np.arange(len(rows))).mean())
+        among = similarity[np.ix_(rows, rows)]
+        own = among.diagonal().copy()
+        np.fill_diagonal(among, -np.inf)
+        return float((own > among.max(1)).mean())  # a tie is wrong, or a collapsed network would look good
 
     cameras = sorted(set(camera))
     return {
