@@ -1,0 +1,230 @@
+"""detect: one row per person box per frame, from a network or from files of finished detections.
+
+Every video is one piece of work: one more video costs one video, and a killed run resumes at the last whole one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field
+
+from pipeline.errors import UserError
+from pipeline.manifests import DETECTIONS, VIDEOS
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from data.video import Frame
+
+
+class DetectConfig(Settings):
+    min_score: float = Field(
+        0.1, gt=0, lt=1, description="Boxes below are dropped; low ones feed the tracker's second stage."
+    )
+    image_size_px: int = Field(
+        640, ge=64, description="Long side of the network's input; an exported network keeps its own."
+    )
+    nms_iou: float = Field(
+        0.7, gt=0, le=1, description="Of two boxes that overlap more, the weaker is dropped."
+    )
+    max_detections: int = Field(300, ge=1, description="Most people kept per frame, the best ones.")
+    min_person_height_px: float = Field(
+        16.0, ge=0, description="Smaller boxes are dropped: no one can tell who it is."
+    )
+    target_fps: float | None = Field(
+        None, gt=0, description="Look at so many frames per second of media only; null: at every frame."
+    )
+    batch: int = Field(16, ge=1, description="Frames per forward pass on a GPU.")
+
+
+class Moment(NamedTuple):
+    """A frame without its picture, so that a long video does not stay in memory."""
+
+    frame: int
+    media_time_s: float
+
+
+def run(ctx: Context) -> None:
+    import pandas as pd
+
+    from data.digest import file_digest, folder_digest
+    from pipeline import schema
+    from stages.detectors.precomputed import is_precomputed
+
+    videos = ctx.read(VIDEOS)
+    videos = videos[videos.status == "ok"].sort_values("video_id")
+    source: Path | str = ctx.source("detector")
+    path = Path(source)
+    network: Any = None
+    if path.exists():
+        memory = ctx.run_dir / "digests.json"
+        network = folder_digest(path, memory) if path.is_dir() else file_digest(path, memory)
+    finished = is_precomputed(path)
+    detect = _from_files(path) if finished else _from_network(ctx, source)
+
+    tables = []
+    for row in videos.itertuples():
+        video: Any = row
+        key = {"video": video.digest, "video_id": video.video_id, "t_start_us": int(video.t_start_us),
+               "clock_scale": float(video.clock_scale), "detector": network or str(source)}  # fmt: skip
+        if finished:
+            key["stem"] = Path(video.path).stem
+
+        def make(folder: Path, video: Any = video) -> None:
+            started = time.perf_counter()
+            table, n_frames = detect(video, ctx)
+            schema.write(DETECTIONS, table, folder / DETECTIONS.file)
+            seconds = max(time.perf_counter() - started, 1e-9)
+            ctx.say(
+                f"{video.video_id}: {n_frames} frames, {len(table) / max(n_frames, 1):.1f} people per frame, "
+                f"{n_frames / seconds:.0f} frames/s"
+            )
+
+        tables.append(schema.read(DETECTIONS, ctx.piece(key, make) / DETECTIONS.file))
+    found = pd.concat(tables, ignore_index=True) if tables else DETECTIONS.empty()
+    if found.empty:
+        raise UserError(
+            f"no person found in {len(videos)} videos by DETECTOR={source} at detect.min_score="
+            f"{ctx.settings.min_score}; look whether it is a detector of persons, or lower it with "
+            f'SET="detect.min_score=0.05".'
+        )
+    ctx.write(DETECTIONS, found)
+    ctx.note(detections=len(found), videos=len(videos))
+
+
+def _from_network(ctx: Context, source: Path | str) -> Callable[[Any, Context], tuple[pd.DataFrame, int]]:
+    from data.video import read_frames
+    from stages.detectors.yolo import DetectorSettings, input_size, open_detector
+
+    s = ctx.settings
+    settings = DetectorSettings(s.image_size_px, s.min_score, s.nms_iou, s.max_detections, s.batch)
+    opened: dict[tuple[int, int], Any] = {}
+
+    def detect(video: Any, ctx: Context) -> tuple[pd.DataFrame, int]:
+        size = (int(video.height), int(video.width))
+        shape = input_size(size, s.image_size_px)
+        if shape not in opened:
+            opened.clear()  # one network in memory at a time
+            opened[shape] = open_detector(
+                source, settings, frame_size=size, device=ctx.device,
+                cache=ctx.run_dir / "pieces" / "networks", say=ctx.say,
+            )  # fmt: skip
+        frames = every(read_frames(Path(video.path)), s.target_fps)
+        frames = ctx.progress(frames, video.video_id, _expected(video, s.target_fps))
+        looked_at: list[Moment] = []
+
+        def images() -> Iterator[np.ndarray]:
+            for frame in frames:
+                looked_at.append(Moment(frame.index, frame.media_time_s))
+                yield frame.rgb()
+
+        boxes = list(opened[shape].stream(images()))
+        return to_table(video, looked_at, boxes, s.min_person_height_px), len(looked_at)
+
+    return detect
+
+
+def _from_files(path: Path) -> Callable[[Any, Context], tuple[pd.DataFrame, int]]:
+    import numpy as np
+
+    from data.video import read_frames
+    from stages.detectors.precomputed import read_detections
+
+    def detect(video: Any, ctx: Context) -> tuple[pd.DataFrame, int]:
+        s = ctx.settings
+        table = read_detections(path, video.video_id, Path(video.path).stem)
+        centre_x, centre_y = (table.x1 + table.x2) / 2, (table.y1 + table.y2) / 2
+        outside = ~(centre_x.between(0, video.width) & centre_y.between(0, video.height))
+        if len(table) and outside.mean() > 0.2:
+            raise UserError(
+                f"DETECTOR={path}: {outside.mean():.0%} of the boxes for '{video.video_id}' lie outside its "
+                f"{video.width}x{video.height} px; were they made on the video in another size?"
+            )
+        frames = every(read_frames(Path(video.path)), s.target_fps)
+        frames = ctx.progress(frames, video.video_id, _expected(video, s.target_fps))
+        looked_at = [Moment(frame.index, frame.media_time_s) for frame in frames]
+        beyond = (
+            int((table.frame > max((f.frame for f in looked_at), default=-1)).sum())
+            if not s.target_fps
+            else 0
+        )
+        if beyond:
+            ctx.say(
+                f"{video.video_id}: {beyond} boxes of {path} lie after the video's last frame and are left out"
+            )
+        table = table[table.score >= s.min_score].sort_values(
+            ["frame", "score"], ascending=[True, False], kind="stable"
+        )
+        rows = {int(f): t for f, t in table.groupby("frame")}
+        none = np.zeros((0, 5), np.float32)
+        boxes = [
+            rows[f.frame][["x1", "y1", "x2", "y2", "score"]].to_numpy(np.float32)[: s.max_detections]
+            if f.frame in rows
+            else none
+            for f in looked_at
+        ]
+        return to_table(video, looked_at, boxes, s.min_person_height_px), len(looked_at)
+
+    return detect
+
+
+def every(frames: Iterable[Frame], target_fps: float | None) -> Iterator[Frame]:
+    """The first frame in each interval of ``1 / target_fps`` seconds of media time; all of them for None."""
+    last = -1
+    for frame in frames:
+        if target_fps is not None:
+            # A little early is on time: frame times are rounded to the container's time base.
+            interval = int(frame.media_time_s * target_fps + 0.01)
+            if interval == last:
+                continue
+            last = interval
+        yield frame
+
+
+def to_table(
+    video: Any, frames: list[Moment], boxes: list[np.ndarray], min_person_height_px: float = 0.0
+) -> pd.DataFrame:
+    """Rows of the detections manifest from the boxes (n, 5) of each frame, with the frames' true times."""
+    import numpy as np
+    import pandas as pd
+
+    boxes = [b[(b[:, 3] - b[:, 1]) >= min_person_height_px] for b in boxes]
+    counts = np.array([len(b) for b in boxes], np.int64)
+    index = np.array([f.frame for f in frames], np.int32)
+    media_time_s = np.array([f.media_time_s for f in frames], np.float64)
+    t_utc_us = int(video.t_start_us) + np.round(media_time_s * float(video.clock_scale) * 1e6).astype(
+        np.int64
+    )
+    values = np.concatenate([np.zeros((0, 5), np.float32), *boxes]).astype(np.float32)
+    table = pd.DataFrame(values, columns=["x1", "y1", "x2", "y2", "score"])
+    table.insert(0, "video_id", video.video_id)
+    table["frame"] = np.repeat(index, counts)
+    table["t_utc_us"] = np.repeat(t_utc_us, counts)
+    table["detection"] = np.concatenate([np.zeros(0, np.int64), *(np.arange(n) for n in counts)]).astype(
+        np.int32
+    )
+    return table
+
+
+def _expected(video: Any, target_fps: float | None) -> int:
+    frames = int(video.frames)
+    if target_fps and video.fps > target_fps:
+        frames = int(frames * target_fps / video.fps)
+    return frames
+
+
+STAGE = Stage(
+    name="detect",
+    inputs=(VIDEOS,),
+    outputs=(DETECTIONS,),
+    config=DetectConfig,
+    version=1,
+    run=run,
+    sources=("detector",),
+)
