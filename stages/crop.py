@@ -1,0 +1,135 @@
+"""crop: the boxes of tracklets cut out at a fixed rate, dense and unselected, with a quality beside each.
+
+Which of them are sharp, large and spread in time is for the reader of the quality column to choose; isolation must
+see the minor person of a switched tracklet, so nothing is selected here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.errors import UserError
+from pipeline.manifests import BOXES, CROPS, VIDEOS
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CropConfig(Settings):
+    rate_per_s: float = Field(5.0, gt=0, description="Crops per second of a tracklet.")
+    max_per_tracklet: int = Field(
+        60, ge=1, description="Most crops of one tracklet, spread evenly over its time."
+    )
+    jpeg_quality: int = Field(92, ge=1, le=100, description="JPEG quality.")
+    padding: float = Field(0.0, ge=0, le=1, description="Share of the box's size added on each side.")
+    min_height_px: int = Field(16, ge=1, description="Smaller boxes, measured inside the frame, are not cut.")
+    max_height_px: int = Field(512, ge=64, description="Taller crops are shrunk to this height.")
+
+
+def run(ctx: Context) -> None:
+    import pandas as pd
+
+    from pipeline import schema
+    from stages.track import digest
+
+    s = ctx.settings
+    videos = ctx.read(VIDEOS)
+    boxes = ctx.read(BOXES)
+    wanted = choose(boxes, s.rate_per_s, s.max_per_tracklet)
+    tables = [CROPS.empty()]
+    for video in videos[videos.video_id.isin(wanted.video_id)].sort_values("video_id").itertuples():
+        mine = wanted[wanted.video_id == video.video_id].reset_index(drop=True)
+        around = boxes[boxes.video_id == video.video_id].reset_index(drop=True)
+        key = {"video": video.digest, "chosen": digest(mine), "around": digest(around)}
+
+        def make(
+            folder: Path, video: Any = video, mine: pd.DataFrame = mine, around: pd.DataFrame = around
+        ) -> None:
+            started = time.perf_counter()
+            cut = cut_video(Path(video.path), mine, around, folder, s, ctx)
+            ctx.say(f"{video.video_id}: {len(cut)} crops in {time.perf_counter() - started:.1f} s")
+
+        folder = ctx.piece(key, make)
+        table = schema.read(CROPS, folder / CROPS.file)
+        table["shard"] = os.path.relpath(folder / "crops.tar", ctx.run_dir)
+        tables.append(table)
+    crops = pd.concat(tables, ignore_index=True)
+    if crops.empty:
+        raise UserError(
+            f"no crop could be cut: all {len(wanted)} boxes are below crop.min_height_px={s.min_height_px} px, or "
+            f"their frames no longer decode."
+        )
+    ctx.write(CROPS, crops)
+    ctx.note(crops=len(crops), shards=int(crops.shard.nunique()))
+
+
+def choose(boxes: pd.DataFrame, rate_per_s: float, max_per_tracklet: int) -> pd.DataFrame:
+    """The boxes to cut: the first in each interval of ``1 / rate_per_s`` s, and of these at most so many per tracklet.
+
+    Where a tracklet has more, they are spread evenly over its time; first and last stay.
+    """
+    import numpy as np
+
+    rows = boxes.sort_values(["tracklet_id", "t_utc_us", "video_id", "frame"], kind="stable").reset_index(
+        drop=True
+    )
+    start = rows.groupby("tracklet_id").t_utc_us.transform("min")
+    # A little early is on time: frame times are rounded to the container's time base.
+    interval = ((rows.t_utc_us - start) * (rate_per_s / 1e6) + 0.01).astype("int64")
+    rows = rows[~rows.assign(interval=interval).duplicated(["tracklet_id", "interval"])].reset_index(
+        drop=True
+    )
+    place = rows.groupby("tracklet_id").cumcount().to_numpy()
+    count = rows.groupby("tracklet_id").tracklet_id.transform("size").to_numpy()
+    slots = np.maximum(np.minimum(count, max_per_tracklet) - 1, 1)
+    # place p of n goes to slot floor(p * slots / (n - 1)); the first in each slot is kept
+    slot = place * slots // np.maximum(count - 1, 1)
+    if max_per_tracklet == 1:
+        return rows[place == count // 2].reset_index(drop=True)
+    rows["slot"] = slot
+    kept = rows[~rows.duplicated(["tracklet_id", "slot"])]
+    return kept.drop(columns="slot").reset_index(drop=True)
+
+
+def cut_video(
+    video: Path, chosen: pd.DataFrame, around: pd.DataFrame, folder: Path, settings: CropConfig, ctx: Context
+) -> pd.DataFrame:
+    """Cut the chosen boxes of one video into ``folder/crops.tar`` and write the rows of the manifest beside it."""
+    from data.crops import cut_boxes
+    from data.video import read_frames
+    from pipeline import schema
+
+    last = int(chosen.frame.max()) + 1
+    cut = cut_boxes(
+        video,
+        chosen,
+        folder / "crops.tar",
+        others=around,
+        jpeg_quality=settings.jpeg_quality,
+        padding=settings.padding,
+        min_height_px=settings.min_height_px,
+        max_height_px=settings.max_height_px,
+        frames=ctx.progress(read_frames(video), chosen.video_id.iloc[0], last),
+    )
+    cut = cut.assign(shard="crops.tar").astype(
+        {"offset": "int64", "size": "int32", "width": "int32", "height": "int32", "quality": "float32"}
+    )
+    table: pd.DataFrame = cut[[c.name for c in CROPS.columns]]
+    schema.write(CROPS, table, folder / CROPS.file)
+    return table
+
+
+STAGE = Stage(
+    name="crop",
+    inputs=(VIDEOS, BOXES),
+    outputs=(CROPS,),
+    config=CropConfig,
+    version=1,
+    run=run,
+)
