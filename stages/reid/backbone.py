@@ -1,0 +1,221 @@
+"""The re-ID network: a backbone from images to features, a BN neck on top, and its checkpoints.
+
+The pooled feature is what distances and triplets are taken on, in training and at test; the necked one is for
+classifiers (Luo et al.: Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019, §3.5).
+
+A checkpoint is a dictionary that ``torch.load(weights_only=True)`` reads: format, backbone (its name), image_size
+(height, width in px), mean and std of the normalisation, state_dict.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import UserError, closest
+from stages.reid import osnet
+
+FORMAT = "trackweave-reid-1"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CLASSIFIERS = ("classifier.", "head.fc.", "head.", "fc.")  # timm drops its own with num_classes=0
+
+
+class ReidNetwork(nn.Module):
+    """(B, 3, H, W) normalised images to (pooled, necked), each (B, dim).
+
+    name: of the backbone, as in `build`; image_size: (height, width) in px; mean, std: of RGB in 0..1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backbone: nn.Module,
+        dim: int,
+        image_size: tuple[int, int] = (256, 128),
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.name, self.dim, self.image_size, self.mean, self.std = name, dim, image_size, mean, std
+        self.backbone = backbone
+        self.neck = nn.BatchNorm1d(dim)
+        self.neck.bias.requires_grad_(
+            False
+        )  # the neck may rescale features, but not shift them off the origin
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = self.backbone(images).float()
+        return pooled, self.neck(pooled)
+
+
+def build(
+    name: str, weights: Path | str | None, seed: int, image_size: tuple[int, int] = (256, 128)
+) -> ReidNetwork:
+    """A network by name, from ``weights``.
+
+    Args:
+        name: 'osnet_x0_25' … 'osnet_x1_0', or any model that timm creates.
+        weights: one of our checkpoints, a bare state dict (torchreid's, timm's), None for a random start, or
+            'pretrained' for the weights that timm downloads.
+        seed: of the random start, and of whatever the weights leave open. The global generator is left as it was.
+        image_size: (height, width) in px, where the weights do not say it.
+
+    Raises:
+        UserError: no such backbone, or weights that are missing, unreadable or of another network.
+    """
+    pretrained = weights == "pretrained"
+    if isinstance(weights, str) and weights not in ("pretrained", "random"):
+        weights = Path(weights)
+    given = _read(weights) if isinstance(weights, Path) else None
+    if given and given.get("format") == FORMAT:
+        return _from_checkpoint(given, Path(str(weights)), expected=name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _create(name, image_size, pretrained)
+    if given is not None:
+        _load_bare(network, given, Path(str(weights)))
+    return network.eval()
+
+
+def save(network: ReidNetwork, path: Path) -> None:
+    """Write a checkpoint: everything `load` needs, and nothing that runs code."""
+    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    torch.save(
+        {
+            "format": FORMAT,
+            "backbone": network.name,
+            "image_size": list(network.image_size),
+            "mean": list(network.mean),
+            "std": list(network.std),
+            "state_dict": state,
+        },
+        path,
+    )
+
+
+def load(path: Path) -> ReidNetwork:
+    """The network that `save` wrote, in eval mode on the CPU.
+
+    Raises:
+        UserError: the file is missing, no checkpoint of ours, or does not fit its own backbone.
+    """
+    given = _read(path)
+    if given.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: holds bare weights without a backbone name; give them as WEIGHTS= with BACKBONE=."
+        )
+    return _from_checkpoint(given, path)
+
+
+def _from_checkpoint(given: Mapping[str, Any], path: Path, expected: str = "") -> ReidNetwork:
+    name = str(given["backbone"])
+    if expected and name != expected:
+        raise UserError(f"WEIGHTS={path}: holds a {name}, but BACKBONE is {expected}; set BACKBONE={name}.")
+    height, width = given["image_size"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # every value is overwritten below
+        network = _create(name, (int(height), int(width)), pretrained=False)
+    network.mean, network.std = tuple(given["mean"]), tuple(given["std"])
+    try:
+        network.load_state_dict(given["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{path}: its weights do not fit the backbone {name} it names: {error}") from error
+    return network.eval()
+
+
+def _create(name: str, image_size: tuple[int, int], pretrained: bool) -> ReidNetwork:
+    if name in osnet.WIDTHS:
+        if pretrained:
+            raise UserError(
+                f"WEIGHTS=pretrained: {name} has no weights to download here; "
+                "name a checkpoint file as WEIGHTS=, or start from WEIGHTS=random."
+            )
+        return ReidNetwork(name, osnet.OSNet(osnet.WIDTHS[name]), osnet.DIM, image_size)
+    return _create_timm(name, image_size, pretrained)
+
+
+def _create_timm(name: str, image_size: tuple[int, int], pretrained: bool) -> ReidNetwork:
+    import timm
+
+    if name.split(".")[0] not in timm.list_models():
+        hint = closest(name, [*osnet.WIDTHS, *timm.list_models()])
+        hint = hint if hint.startswith("Did") else "Use osnet_x0_25 … osnet_x1_0 or a model name of timm."
+        raise UserError(f"BACKBONE={name}: neither an OSNet nor a timm model. {hint}")
+    try:
+        backbone = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:  # timm, its hub client and the network each raise their own
+        if not pretrained:
+            raise UserError(f"BACKBONE={name}: timm cannot build it: {error}") from error
+        raise UserError(
+            f"WEIGHTS=pretrained: the weights of {name} cannot be downloaded ({_first_line(error)}); "
+            "name a file as WEIGHTS=, or start from WEIGHTS=random."
+        ) from error
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            shape = backbone(torch.zeros(1, 3, *image_size)).shape
+    except (AssertionError, RuntimeError):  # a transformer of fixed input size
+        try:
+            backbone = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=image_size)
+        except Exception as error:
+            raise UserError(
+                f"BACKBONE={name}: cannot take images of {image_size[0]}×{image_size[1]}: {_first_line(error)}"
+            ) from error
+        with torch.no_grad():
+            shape = backbone.eval()(torch.zeros(1, 3, *image_size)).shape
+    if len(shape) != 2:
+        raise UserError(
+            f"BACKBONE={name}: gives features of shape {tuple(shape)}, wanted one vector per image."
+        )
+    facts: Any = backbone.pretrained_cfg
+    return ReidNetwork(name, backbone, shape[1], image_size, tuple(facts["mean"]), tuple(facts["std"]))
+
+
+def _load_bare(network: ReidNetwork, given: Mapping[str, Any], path: Path) -> None:
+    """Fill the backbone from a state dict; a classifier in it is dropped, anything else must fit."""
+    state = given.get("state_dict", given.get("model", given))
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"WEIGHTS={path}: holds no state dict of a network; give a .pth of {network.name}.")
+    state = {k.removeprefix("module.").removeprefix("backbone."): v for k, v in state.items()}
+    wanted = network.backbone.state_dict()
+    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    misshapen = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
+    extra = [k for k in state if k not in wanted and not k.startswith(_CLASSIFIERS)]
+    wrong = [(missing, "lacks"), (misshapen, "has other shapes of"), (extra, "has the unknown")]
+    if problems := [f"{what} {_some(keys)}" for keys, what in wrong if keys]:
+        raise UserError(
+            f"WEIGHTS={path}: not weights of BACKBONE={network.name}: it {' and '.join(problems)}; "
+            "set BACKBONE to the network they were trained for."
+        )
+    network.backbone.load_state_dict({k: state.get(k, v) for k, v in wanted.items()})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"WEIGHTS={path}: no such file; give a .pth checkpoint, 'random' or 'pretrained'.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            given = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError, KeyError) as error:
+        raise UserError(
+            f"WEIGHTS={path}: cannot be read as PyTorch weights ({_first_line(error)}); "
+            "give a state dict saved by torch.save."
+        ) from error
+    if not isinstance(given, dict):
+        raise UserError(f"WEIGHTS={path}: holds a {type(given).__name__}, wanted a state dict.")
+    return given
+
+
+def _some(keys: list[str], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

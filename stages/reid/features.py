@@ -1,0 +1,110 @@
+"""Features of crops and tracklets, and their cache by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stages.reid import backbone
+from stages.reid.images import normalise, read_images, to_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stages.reid.backbone import ReidNetwork
+
+BATCH = 64
+_DECODED_AT_ONCE = 1024  # crops; 100 MB at 256×128
+_VERSION = 1  # part of every cache key: raise it when the same checkpoint and crops give other features
+
+
+def embed_crops(
+    network: ReidNetwork, crops: pd.DataFrame, run_dir: Path, device: str, *, flip: bool = False
+) -> npt.NDArray[np.float32]:
+    """(N, D) pooled features of CROPS rows, L2-normalised, row i for row i. Eval mode, float32.
+
+    flip: average with the mirrored crop.
+
+    Raises:
+        ValueError: shards and rows do not belong together.
+    """
+    out = np.empty((len(crops), network.dim), np.float32)
+    for start in range(0, len(crops), _DECODED_AT_ONCE):
+        rows = crops.iloc[start : start + _DECODED_AT_ONCE]
+        out[start : start + len(rows)] = embed_images(
+            network, read_images(rows, run_dir, network.image_size), device, flip=flip
+        )
+    return out
+
+
+@torch.no_grad()
+def embed_images(
+    network: ReidNetwork, images: npt.NDArray[np.uint8], device: str, *, flip: bool = False
+) -> npt.NDArray[np.float32]:
+    """(N, D) L2-normalised pooled features of (N, H, W, 3) RGB images of the network's own size."""
+    training = network.training
+    network.eval().to(device)
+    found = [np.zeros((0, network.dim), np.float32)]
+    for start in range(0, len(images), BATCH):
+        batch = normalise(to_tensor(images[start : start + BATCH]).to(device), network)
+        pooled, _ = network(batch)
+        if flip:
+            pooled = pooled + network(batch.flip(3))[0]
+        found.append(torch.nn.functional.normalize(pooled, dim=1).cpu().numpy())
+    network.train(training)
+    return np.concatenate(found)
+
+
+def cached_features(
+    checkpoint: Path, crops: pd.DataFrame, run_dir: Path, device: str
+) -> npt.NDArray[np.float32]:
+    """`embed_crops` of a checkpoint, kept as float16 under ``run_dir/features``, named after the content of both.
+
+    The file is written whole or not at all; deleting it costs time only. What is returned went through float16 the
+    first time too, so that a cached run gives the same numbers.
+    """
+    path = run_dir / "features" / f"{_content(checkpoint, crops, run_dir)}.npy"
+    if not path.is_file():
+        features = embed_crops(backbone.load(checkpoint), crops, run_dir, device)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}.part")
+        with scratch.open("wb") as file:
+            np.save(file, features.astype(np.float16))
+        scratch.rename(path)
+    return np.asarray(np.load(path, mmap_mode="r"), np.float32)
+
+
+def tracklet_features(
+    features: npt.NDArray[np.floating], crop_tracklet: Sequence[str], tracklet_ids: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """(T, D) L2-normalised mean over each tracklet's crops; zeros for a tracklet without any.
+
+    features: (N, D), one per crop; crop_tracklet: (N,) ids; tracklet_ids: (T,) the rows wanted. Crops of others are
+    left out.
+    """
+    row = {tracklet: i for i, tracklet in enumerate(tracklet_ids)}
+    index = np.array([row.get(t, -1) for t in crop_tracklet], np.int64)
+    sums = np.zeros((len(row), features.shape[1]), np.float64)
+    np.add.at(sums, index[index >= 0], features[index >= 0])
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return (sums / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def _content(checkpoint: Path, crops: pd.DataFrame, run_dir: Path) -> str:
+    """Digest of the checkpoint, of which bytes of which shards are asked for, and of the shards' state on disk."""
+    digest = hashlib.sha256(f"{_VERSION} ".encode())
+    digest.update(hashlib.sha256(checkpoint.read_bytes()).digest())
+    for shard in sorted(set(crops["shard"])):
+        # A shard is written once and renamed into place; size and time change when it was made anew.
+        facts = (run_dir / shard).stat()
+        digest.update(f"{shard} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    digest.update("\n".join(crops["shard"]).encode())
+    digest.update(crops[["offset", "size"]].to_numpy(np.int64).tobytes())
+    return digest.hexdigest()
