@@ -42,7 +42,7 @@ def other_pictures(
         studio = Studio(random_camera(rng, f"other{index}"))
         for shot in range(per_camera):
             stands: list[Stand] = []
-            for _ in range(int(rng.integers(0, max_people + 1))):
+            for _ in range(int(rng.integers(1, max_people + 1)) if rng.random() < 0.95 else 0):
                 company = stands and rng.random() < 0.35  # people who walk close together hide each other
                 near = (stands[-1].x_m, stands[-1].z_m) if company else None
                 stands.append(_stand(rng, random_person(rng, pid), studio.camera, near))
