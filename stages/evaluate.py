@@ -106,18 +106,22 @@ def _label_free(ctx: Context, start: ModelState, final: ModelState, crops: pd.Da
 def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
     """Fill in detection, tracking and isolation, over the whole recording. Returns tracklet_id → pid or -1."""
     from stages.evaluation.matching import match, matched_pids, tracklet_persons
-    from stages.evaluation.tracking import detection_scores, followed, per_camera_idf1
+    from stages.evaluation.tracking import detection_scores, followed, per_camera_idf1, visit_ids
 
     detections = ctx.read(DETECTIONS)
     measured = (detections.score >= ctx.settings.min_score) & detections.video_id.isin(truth.video_id)
     metrics["detection"] = detection_scores(match(detections[measured], truth), len(truth))
-    pid = matched_pids(match(boxes, truth), truth)
+    matched = match(boxes, truth)
     # What the tracker itself did is read off the pieces: isolation cuts tracklets, it does not move boxes.
     parent = ctx.read(TRACKLETS).set_index("tracklet_id").parent_id
-    tracked = boxes.assign(tracklet_id=boxes.tracklet_id.map(parent))
-    metrics["tracking"] = {"idf1": per_camera_idf1(tracked, truth), **followed(tracked, pid)}
-    metrics["isolation"] = {"idf1": per_camera_idf1(boxes, truth), **followed(boxes, pid)}
-    return tracklet_persons(boxes.tracklet_id, pid)
+    visits = truth.assign(pid=visit_ids(truth))
+    for name, own in (
+        ("tracking", boxes.assign(tracklet_id=boxes.tracklet_id.map(parent))),
+        ("isolation", boxes),
+    ):
+        scores = followed(own, matched_pids(matched, visits))
+        metrics[name] = {"idf1": per_camera_idf1(own, visits), **scores}
+    return tracklet_persons(boxes.tracklet_id, matched_pids(matched, truth))
 
 
 def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: ModelState) -> None:

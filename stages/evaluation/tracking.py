@@ -24,6 +24,20 @@ def detection_scores(matched: np.ndarray, n_truth: int) -> dict[str, float | Non
     return {"precision": ratio(hits, len(matched)), "recall": ratio(hits, n_truth)}
 
 
+def visit_ids(truth: pd.DataFrame, gap_s: float = 60.0) -> np.ndarray:
+    """(N,) number of the visit each true box belongs to: a person in a camera, until unseen there for ``gap_s``.
+
+    The trajectory a tracker is asked for. Whoever comes back after lunch is for re-identification to recognise.
+    """
+    order = truth[["camera_id", "pid", "t_utc_us"]].assign(row=np.arange(len(truth)))
+    order = order.sort_values(["camera_id", "pid", "t_utc_us"], kind="stable")
+    same = (order.camera_id == order.camera_id.shift()) & (order.pid == order.pid.shift())
+    first = ~same | (order.t_utc_us.diff() > gap_s * 1e6)
+    visit = np.empty(len(truth), np.int64)
+    visit[order.row.to_numpy()] = first.cumsum().to_numpy() - 1
+    return visit
+
+
 def identity_true_positives(truth_id: np.ndarray, own_id: np.ndarray) -> int:
     """IDTP of the cheapest one-to-one assignment of true to own trajectories (Ristani et al., §3.2).
 
@@ -63,7 +77,8 @@ def per_camera_idf1(boxes: pd.DataFrame, truth: pd.DataFrame) -> float | None:
     """IDF1 of tracklets, each camera on its own, the counts pooled.
 
     Args:
-        boxes: columns tracklet_id, camera_id, video_id, frame, x1, y1, x2, y2; truth: pid in place of tracklet_id.
+        boxes: columns tracklet_id, camera_id, video_id, frame, x1, y1, x2, y2; truth: pid in place of tracklet_id,
+            usually that of a visit.
     """
     own = boxes.groupby("tracklet_id", sort=True).ngroup().to_numpy()
     shared = _shared_frames(boxes, truth, own, overlaps(boxes, truth))
@@ -85,26 +100,26 @@ def _shared_frames(
     return shared.assign(pid=truth.pid.to_numpy()[shared.truth])
 
 
-def followed(boxes: pd.DataFrame, pid: np.ndarray) -> dict[str, float | int | None]:
+def followed(boxes: pd.DataFrame, visit: np.ndarray) -> dict[str, float | int | None]:
     """Purity, switches, r_FM, r_SW.
 
     purity: share of matched boxes that show the person of their tracklet (so long tracklets weigh more).
     switches: how often a tracklet passes from one person to another, over its matched boxes in time order.
-    r_fm: mean number of tracklets per (person, camera) that has any.
+    r_fm: mean number of tracklets per visit (TMC: per person and camera) that has any.
     r_sw: mean number of persons per tracklet that has any; a person counts from a tenth of its matched boxes on, since
         two persons who pass each other exchange single boxes in the matching without any error of the tracker.
 
     Args:
         boxes: columns tracklet_id, camera_id, t_utc_us.
-        pid: (len(boxes),) matched person, -1 for nobody.
+        visit: (len(boxes),) matched visit, of `visit_ids`, -1 for nobody.
     """
-    person = tracklet_persons(boxes.tracklet_id, pid)
-    seen = boxes[["tracklet_id", "camera_id", "t_utc_us"]].assign(pid=pid)
-    seen = seen[seen.pid >= 0].sort_values(["tracklet_id", "t_utc_us"], kind="stable")
-    counts = seen.groupby(["tracklet_id", "pid"]).size()
+    person = tracklet_persons(boxes.tracklet_id, visit)
+    seen = boxes[["tracklet_id", "camera_id", "t_utc_us"]].assign(visit=visit)
+    seen = seen[seen.visit >= 0].sort_values(["tracklet_id", "t_utc_us"], kind="stable")
+    counts = seen.groupby(["tracklet_id", "visit"]).size()
     share = counts / counts.groupby("tracklet_id").transform("sum")
-    kept = seen[share.reindex(pd.MultiIndex.from_frame(seen[["tracklet_id", "pid"]])).to_numpy() >= 0.1]
-    switches = (kept.tracklet_id == kept.tracklet_id.shift()) & (kept.pid != kept.pid.shift())
+    kept = seen[share.reindex(pd.MultiIndex.from_frame(seen[["tracklet_id", "visit"]])).to_numpy() >= 0.1]
+    switches = (kept.tracklet_id == kept.tracklet_id.shift()) & (kept.visit != kept.visit.shift())
     named = seen.drop_duplicates("tracklet_id").assign(person=lambda t: t.tracklet_id.map(person))
     named = named[named.person >= 0]
     return {

@@ -228,7 +228,7 @@ def evaluated(
     run: Path, tables: dict[Manifest, list[Path]], cut: tuple[int, int] = (NOON, NOON)
 ) -> tuple[dict[str, Any], Path]:
     sources = {"cut": cut, "weights": "random", "backbone": "osnet_x0_25", "seed": 0, "device": "cpu"}
-    ctx = context(evaluate.STAGE, run, sources, tables)
+    ctx = context(evaluate.STAGE, run, sources, tables, own_crops=6, truth_crops=2)
     evaluate.run(ctx)
     return json.loads((ctx.out / "metrics.json").read_text()), ctx.out
 

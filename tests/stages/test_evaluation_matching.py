@@ -15,6 +15,7 @@ from stages.evaluation.tracking import (
     identity_true_positives,
     idf1,
     per_camera_idf1,
+    visit_ids,
 )
 
 
@@ -188,3 +189,13 @@ def test_persons_who_pass_each_other_are_no_switch() -> None:
     own = pd.DataFrame({"tracklet_id": "a", "camera_id": "c", "t_utc_us": range(20)})
     pid = np.array([1] * 10 + [2] + [1] * 9)
     assert followed(own, pid) == {"purity": 0.95, "switches": 0, "r_fm": 1, "r_sw": 1}
+
+
+def test_a_visit_ends_when_the_person_is_long_gone() -> None:
+    truth = pd.DataFrame(
+        [("a", 1, 0), ("b", 1, 1), ("a", 1, 50), ("a", 2, 10), ("a", 1, 111), ("a", 1, 112)],
+        columns=["camera_id", "pid", "t_s"],
+    )
+    visits = visit_ids(truth.assign(t_utc_us=truth.t_s * 1_000_000))
+    assert len(set(visits)) == 4
+    assert visits[0] == visits[2] and visits[4] == visits[5] != visits[0]
