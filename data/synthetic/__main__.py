@@ -24,7 +24,19 @@ def main() -> None:
     detector.add_argument("--out", type=Path, default=None)
     detector.add_argument("--epochs", type=int, default=None)
     detector.add_argument("--threads", type=int, default=2)
+    start = commands.add_parser(
+        "train-start",
+        help="train the demo's re-ID start on other drawn people, without identities (5 minutes)",
+    )
+    start.add_argument("--out", type=Path, default=None)
+    start.add_argument("--steps", type=int, default=None)
+    start.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if args.command == "train-start":
+        from data.synthetic.start import START_PATH, STEPS, train_start
+
+        figures = train_start(args.out or START_PATH, args.steps or STEPS, args.threads)
+        print("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if args.command == "train-detector":
         from data.synthetic.detector import DETECTOR_PATH, EPOCHS, train_detector
 

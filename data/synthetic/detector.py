@@ -17,8 +17,8 @@ from data.synthetic.world import build_world
 
 ARCHITECTURE = "yolo26n.yaml"
 DETECTOR_PATH = Path(__file__).with_name("detector.pt")
-IMAGE_SIZE = 416
-EPOCHS = 12
+IMAGE_SIZE = 320
+EPOCHS = 9
 TRAIN_SEED, HELD_OUT_SEED = 501, 502
 MIN_LABEL_VISIBILITY = 0.2
 
