@@ -1,0 +1,96 @@
+"""Show a run to a person: a page of measures, people, times and curves, opened from disk without a network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.manifests import (
+    ASSOCIATIONS,
+    CROPS,
+    IDENTITIES,
+    RANKINGS,
+    SELECTION,
+    TRACKLETS,
+    TRAIN_LOG,
+    VIDEOS,
+)  # fmt: skip
+from pipeline.stage import Context, Settings, Stage
+
+
+class ReportConfig(Settings):
+    thumb_height_px: int = Field(168, ge=48, le=512, description="stored height of a picture, in px")
+    people_per_page: int = Field(60, ge=1, le=1000, description="people on one page")
+    max_crops_per_person: int = Field(40, ge=1, description="pictures on the card of one person")
+    doubtful_below: float = Field(
+        0.5, ge=0, le=1, description="members of lower confidence are marked and shown first"
+    )
+    max_doubtful: int = Field(12, ge=0, description="people under 'Look at these first'")
+    max_bars: int = Field(
+        4000, ge=0, description="tracklets drawn one by one in the timeline; else as a density"
+    )
+    max_files: int = Field(500, ge=1, description="files listed one by one in the inventory")
+
+
+def run(ctx: Context) -> None:
+    from stages.reporting import pages, provenance
+    from stages.reporting.clock import make_clock
+    from stages.reporting.thumbs import clearest_crops
+
+    site = ctx.source("site")
+    videos = ctx.read(VIDEOS)
+    receipts = provenance.receipts([path for paths in ctx.inputs.values() for path in paths], ctx.run_dir)
+    found = pages.Findings(
+        name=str(getattr(site, "name", "") or ctx.run_dir.name),
+        videos=videos,
+        tracklets=ctx.read(TRACKLETS),
+        identities=ctx.read(IDENTITIES),
+        crops=clearest_crops(ctx.read(CROPS)),
+        selection=ctx.read(SELECTION),
+        rankings=ctx.read(RANKINGS),
+        logs=_training_logs(ctx),
+        links=_links(ctx),
+        metrics=_metrics(ctx),
+        stages=provenance.stage_rows(receipts),
+        settings=provenance.setting_rows(receipts),
+        seconds=provenance.total_seconds(receipts),
+        clock=make_clock(videos, str(getattr(site, "timezone", "") or "UTC")),
+        cut=ctx.source("cut") if (videos.status == "ok").any() else None,
+    )
+    count = pages.write(found, ctx.run_dir, ctx.out, ctx.settings)
+    ctx.note(pages=count)
+
+
+def _training_logs(ctx: Context) -> list[tuple[int, Any]]:
+    from pipeline import schema
+
+    return [(round_, schema.read(TRAIN_LOG, path)) for round_, path in enumerate(ctx.paths(TRAIN_LOG))]
+
+
+def _links(ctx: Context) -> list[tuple[int, int, int]]:
+    """(round, links kept, links considered)"""
+    from pipeline import schema
+
+    counts = []
+    for round_, path in enumerate(ctx.paths(ASSOCIATIONS)):
+        links = schema.read(ASSOCIATIONS, path)
+        counts.append((round_, int(links.kept.sum()), len(links)))
+    return counts
+
+
+def _metrics(ctx: Context) -> dict[str, Any]:
+    path = ctx.paths(RANKINGS)[-1].parent / "metrics.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+STAGE = Stage(
+    name="report",
+    inputs=(VIDEOS, TRACKLETS, CROPS, ASSOCIATIONS, TRAIN_LOG, SELECTION, IDENTITIES, RANKINGS),
+    outputs=(),
+    config=ReportConfig,
+    version=1,
+    run=run,
+    sources=("site.clock", "cut"),
+)

@@ -1,0 +1,1 @@
+"""The pages a person looks at: tables to facts, facts to templates, plots as hand-made inline SVG."""
