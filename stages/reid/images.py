@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +102,73 @@ class CropStore:
         return to_tensor(self._images[np.asarray(index, np.int64)])
 
 
-def batches_of(images: npt.NDArray[np.uint8], size: int) -> Iterator[Tensor]:
-    """(N, H, W, 3) in order, as (B, 3, H, W) tensors of at most ``size`` rows."""
-    for start in range(0, len(images), size):
-        yield to_tensor(images[start : start + size])
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training image, each drawn for each image on its own.
+
+    flip: mirrored or not, evenly; shift_px: moved by up to so many px either way, as pad and crop; erase: probability
+    that a rectangle of 2 to 40 % of the area is painted over (Zhong et al.: Random Erasing, AAAI 2020); jitter:
+    brightness, contrast and saturation are multiplied by 1 ± so much.
+    """
+
+    flip: bool = True
+    shift_px: int = 10
+    erase: float = 0.0
+    jitter: float = 0.0
+
+
+def augment(
+    images: Tensor,
+    settings: Augmentation,
+    generator: torch.Generator,
+    fill: tuple[float, ...] = (0.485, 0.456, 0.406),
+) -> Tensor:
+    """(B, 3, H, W) uint8 to the same, augmented; what is uncovered or erased becomes ``fill`` (RGB, 0..1).
+
+    generator: on the CPU, whatever the device of the images, so that all devices see the same draws.
+    """
+    device = images.device
+    colour = torch.tensor(fill, device=device).mul(255).round().to(torch.uint8).view(1, 3, 1, 1)
+    images = _moved(images, settings, generator, colour)
+    if settings.jitter:
+        images = _jittered(images, settings.jitter, generator)
+    if settings.erase:
+        images = torch.where(_rectangles(images, settings.erase, generator), colour, images)
+    return images
+
+
+def _moved(images: Tensor, settings: Augmentation, generator: torch.Generator, colour: Tensor) -> Tensor:
+    b, _, h, w = images.shape
+    pad, device = settings.shift_px, images.device
+    mirrored = torch.rand(b, generator=generator) < (0.5 if settings.flip else 0.0)
+    down, right = torch.randint(0, 2 * pad + 1, (2, b, 1), generator=generator)
+    padded = colour.expand(b, 3, h + 2 * pad, w + 2 * pad).permute(0, 2, 3, 1).contiguous()
+    padded[:, pad : pad + h, pad : pad + w] = images.permute(0, 2, 3, 1)
+    columns = torch.arange(w).expand(b, w)
+    columns = torch.where(mirrored[:, None], w - 1 - columns, columns)
+    rows, columns = (torch.arange(h) + down).to(device), (columns + right).to(device)
+    each = torch.arange(b, device=device)[:, None, None]
+    return padded[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _jittered(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    draws = 1 + strength * (2 * torch.rand(3, len(images), 1, 1, 1, generator=generator) - 1)
+    brightness, contrast, saturation = draws.to(images.device)
+    x = images.float() * brightness
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean + contrast * (x - mean)
+    grey = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (grey + saturation * (x - grey)).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _rectangles(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """(B, 1, H, W) bool: inside the image's rectangle; nowhere for images that drew none."""
+    b, _, h, w = images.shape
+    chosen, area, shape, top, left = torch.rand(5, b, 1, 1, generator=generator)
+    area = (0.02 + 0.38 * area) * h * w
+    ratio = torch.exp(math.log(0.3) * (1 - 2 * shape))  # height over width, 0.3 … 3.3, even in the logarithm
+    tall, wide = (area * ratio).sqrt().clamp(max=h), (area / ratio).sqrt().clamp(max=w)
+    y = torch.arange(h).view(1, h, 1) - top * (h - tall)
+    x = torch.arange(w).view(1, 1, w) - left * (w - wide)
+    inside = (y >= 0) & (y < tall) & (x >= 0) & (x < wide) & (chosen < probability)
+    return inside[:, None].to(images.device)

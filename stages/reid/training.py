@@ -1,0 +1,145 @@
+"""The training loop: augment, forward, loss, Adam; nothing in it knows a method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.errors import UserError
+from stages.reid.backbone import ReidNetwork
+from stages.reid.images import Augmentation, CropStore, augment, normalise
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Schedule = Callable[[int], float]
+
+
+class Crops(Protocol):
+    """One batch: rows of the store and their labels (see `stages.reid.samplers.Batch`)."""
+
+    @property
+    def crops(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def labels(self) -> npt.NDArray[np.int64]: ...
+
+
+def constant(epoch: int) -> float:
+    """The start rate throughout."""
+    return 1.0
+
+
+def steps_down(*epochs: int, factor: float = 0.1) -> Schedule:
+    """The rate times ``factor`` at each of ``epochs`` (zero-based)."""
+    return lambda epoch: factor ** sum(epoch >= e for e in epochs)
+
+
+def cosine(total: int, floor: float = 0.01) -> Schedule:
+    """From the start rate down to ``floor`` of it in the last of ``total`` epochs."""
+    last = max(total - 1, 1)
+    return lambda epoch: floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(epoch / last, 1.0)))
+
+
+def fit(
+    network: ReidNetwork,
+    images: CropStore,
+    epochs: Iterable[Iterable[Crops]],
+    loss: Loss,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    seed: int,
+    device: str,
+    schedule: Schedule = constant,
+    warmup_steps: int = 0,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008 (immutable)
+    average_decay: float | None = None,
+    bf16: bool | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Train ``network`` in place; yields one TRAIN_LOG row per step. The work is done when the iterator is used up.
+
+    Args:
+        epochs: batches of each epoch, drawn when their turn comes.
+        loss: (pooled features (B, D) float32, labels (B,)) to (loss, active share).
+        learning_rate: Adam's, times ``schedule(epoch)``; rises linearly over the first ``warmup_steps``.
+        average_decay: end on the exponential average of the weights over steps instead of the last ones. The decay
+            is ramped, min(decay, (1 + t) / (10 + t)), so that a short training does not end on its start. BN running
+            statistics are averaged alike: they belong to weights near the average, and a batch of one camera pair
+            moves them a tenth of the way to that pair. Counters are copied.
+        bf16: forward and backward in bfloat16, weights and loss in float32; None means where it is fast.
+
+    Raises:
+        UserError: the loss is not a number.
+    """
+    bf16 = fast_bf16(device) if bf16 is None else bf16
+    kind = torch.device(device).type
+    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    weights = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(weights, lr=learning_rate, weight_decay=weight_decay)
+    generator = torch.Generator().manual_seed(seed)
+    average = WeightAverage(network, average_decay) if average_decay is not None else None
+    step = 0
+    for epoch, batches in enumerate(epochs):
+        for batch in batches:
+            rate = learning_rate * schedule(epoch) * min(1.0, (step + 1) / (warmup_steps + 1))
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            pixels = augment(images.batch(batch.crops).to(device), augmentation, generator, network.mean)
+            labels = torch.as_tensor(batch.labels, device=device)
+            with torch.autocast(kind, torch.bfloat16, enabled=bf16):
+                pooled, _ = network(normalise(pixels, network))
+            value, active = loss(pooled.float(), labels)
+            if not torch.isfinite(value):
+                raise UserError(
+                    f"training: the loss is {value.item()} at step {step} of epoch {epoch}; "
+                    f"lower the learning rate (it is {rate:.2g}), or start from other weights (WEIGHTS=)."
+                )
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            optimiser.step()
+            if average:
+                average.update()
+            yield {
+                "step": step,
+                "epoch": epoch,
+                "loss": value.item(),
+                "active_share": active.item(),
+                "learning_rate": rate,
+            }
+            step += 1
+    if average:
+        average.into(network)
+    network.eval()
+
+
+class WeightAverage:
+    """Exponential moving average of a network's parameters and BN statistics; see `fit`."""
+
+    def __init__(self, network: torch.nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.live = [v for v in network.state_dict().values() if v.is_floating_point()]
+        self.mean = [v.clone() for v in self.live]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Once after every step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.mean, self.live, 1 - decay)
+        self.updates += 1
+
+    @torch.no_grad()
+    def into(self, network: torch.nn.Module) -> None:
+        """Give ``network``, the one that was averaged, the average."""
+        torch._foreach_copy_(self.live, self.mean)
+
+
+def fast_bf16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32: AVX512-BF16 or AMX, a GPU that knows it, not MPS."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
