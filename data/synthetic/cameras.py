@@ -51,7 +51,9 @@ class Camera:
     walkway: tuple[tuple[float, float], ...]
     occluders: tuple[Occluder, ...]
 
-    def project(self, x_m: np.ndarray | float, z_m: np.ndarray | float, up_m: np.ndarray | float = 0.0):
+    def project(
+        self, x_m: np.ndarray | float, z_m: np.ndarray | float, up_m: np.ndarray | float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ground point (and height above it) → pixel u, v and pixels per metre there."""
         c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         drop = self.height_m - np.asarray(up_m, float)

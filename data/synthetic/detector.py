@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ def _write_pictures(folder: Path, split: str, seed: int, cameras: int, per_camer
         (labels / f"{index:05d}.txt").write_text("\n".join(lines))
 
 
-def _quiet_ultralytics():
+def _quiet_ultralytics() -> ModuleType:
     """Ultralytics without telemetry, downloads or automatic installation."""
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     import ultralytics
@@ -159,9 +160,10 @@ def measure_on_site(
                 )
                 clear = np.array([b.visibility >= 0.5 for b in truth], bool)
                 hit = iou >= 0.5
-                found += int(hit.any(0)[clear].sum())
-                missed += int((~hit.any(0))[clear].sum())
-                wrong += int((~hit.any(1)).sum())
+                hit_people = np.any(hit, axis=0).reshape(-1)
+                found += int((hit_people & clear).sum())
+                missed += int((~hit_people & clear).sum())
+                wrong += int((~np.any(hit, axis=1)).sum())
     return {"site_precision": found / max(found + wrong, 1), "site_recall": found / max(found + missed, 1)}
 
 

@@ -8,6 +8,8 @@ Clothes are painted on the tubes by angle (0 = front, positive to the right), so
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +19,8 @@ from data.synthetic.people import RGB, Person
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 _HALF_ARC = np.exp(1j * np.linspace(np.pi / 2, 3 * np.pi / 2, 7))
 FULL = (-np.pi, np.pi)
+Point = tuple[float, float, float]  # forward, right, up (m)
+Region = tuple[float, float, float, float, RGB]  # angle0, angle1, v0, v1, colour
 
 
 def _dim(colour: RGB, by: float) -> RGB:
@@ -44,7 +48,7 @@ class Canvas:
         self.image = np.zeros((height, width, 4), np.uint8)
         self.light_x, self.shadow = light_x, shadow
 
-    def at(self, f, s, z):
+    def at(self, f: Any, s: Any, z: Any) -> Any:
         """Body point(s) → screen as complex numbers u + iv."""
         depth = f * self.hz - s * self.hx
         return (self.anchor[0] + self.scale * (f * self.hx + s * self.hz)) + 1j * (
@@ -64,7 +68,7 @@ class Canvas:
         else:
             cv2.fillPoly(self.image, [xy], bgra, cv2.LINE_AA, _SHIFT)
 
-    def capsule(self, p, q, r1_m: float, r2_m: float, colour: RGB) -> None:
+    def capsule(self, p: Point, q: Point, r1_m: float, r2_m: float, colour: RGB) -> None:
         """A limb from body point p to q with round ends."""
         a, b = self.at(*p), self.at(*q)
         along = b - a
@@ -72,7 +76,7 @@ class Canvas:
         r1, r2 = max(r1_m * self.scale, 0.7), max(r2_m * self.scale, 0.7)
         self.polygon(np.concatenate([a + r1 * unit * _HALF_ARC, b - r2 * unit * _HALF_ARC]), colour)
 
-    def limb(self, p, q, r1_m: float, r2_m: float, colour: RGB) -> None:
+    def limb(self, p: Point, q: Point, r1_m: float, r2_m: float, colour: RGB) -> None:
         """A capsule with its unlit edge in shadow: two capsules, the lit one narrower and moved towards the light."""
         self.capsule(p, q, r1_m, r2_m, _dim(colour, 1 - 0.6 * self.shadow))
         shift = math.copysign(0.25 * r1_m, self.light_x)
@@ -85,7 +89,9 @@ class Canvas:
             colour,
         )
 
-    def tube(self, profile: np.ndarray, regions, centre: tuple[float, float] = (0.0, 0.0)) -> None:
+    def tube(
+        self, profile: np.ndarray, regions: Sequence[Region], centre: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
         """An upright elliptical tube. profile (K, 3): height z, half-width to the side, half-depth forward, from the top down.
 
         regions: (angle0, angle1, v0, v1, colour) with v = 0 at the top and 1 at the bottom; later ones lie over earlier ones.
@@ -122,7 +128,16 @@ class Canvas:
     def _grows_left(self, middle: float) -> bool:
         return bool(np.cos(middle) * self.hz - np.sin(middle) * self.hx < 0)
 
-    def _patch(self, centre, z, a, b, start: float, stop: float, colour: RGB) -> None:
+    def _patch(
+        self,
+        centre: tuple[float, float],
+        z: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        start: float,
+        stop: float,
+        colour: RGB,
+    ) -> None:
         angle = np.linspace(start, stop, max(3, int((stop - start) * 4)))
         c, s = np.cos(angle), np.sin(angle)
         sides = len(z) - 2  # levels between the top and the bottom arc
@@ -159,7 +174,7 @@ def _legs(person: Person, phase: float) -> tuple[float, list[tuple[float, list[t
     return pelvis, legs
 
 
-def _torso_regions(person: Person) -> list[tuple[float, float, float, float, RGB]]:
+def _torso_regions(person: Person) -> list[Region]:
     o = person.outfit
     regions = [(*FULL, 0.0, 1.0, o.top)]
     if o.top_pattern == "stripes":
@@ -225,7 +240,7 @@ def draw_figure(
         skin = _dim(person.skin, tone)
         upper, lower = 0.031 * h * w, 0.022 * h * w
         if o.sleeves == "short":
-            half = tuple((x + y) / 2 for x, y in zip(start, elbow, strict=True))
+            half = ((start[0] + elbow[0]) / 2, (start[1] + elbow[1]) / 2, (start[2] + elbow[2]) / 2)
             canvas.limb(start, elbow, lower * 1.1, lower, skin)
             canvas.limb(elbow, hand, lower, lower * 0.8, skin)
             canvas.limb(start, half, upper, upper * 1.05, sleeve)

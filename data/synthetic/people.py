@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ class Person:
     phase: float
 
 
-def _pick(rng: np.random.Generator, options: tuple, p: tuple[float, ...] | None = None):
+def _pick(rng: np.random.Generator, options: tuple[Any, ...], p: tuple[float, ...] | None = None) -> Any:
     return options[int(rng.choice(len(options), p=p))]
 
 

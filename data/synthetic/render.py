@@ -145,7 +145,9 @@ class Studio:
         region[:] = (region * (1 - (0.25 + 0.5 * light.shadow) * mask)).astype(np.uint8)
 
 
-def _overlap(ax: int, ay: int, a: np.ndarray, bx: int, by: int, b: np.ndarray):
+def _overlap(
+    ax: int, ay: int, a: np.ndarray, bx: int, by: int, b: np.ndarray
+) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """Slices into a and into b of the rectangle that both cover, or None."""
     x0, y0 = max(ax, bx), max(ay, by)
     x1, y1 = min(ax + a.shape[1], bx + b.shape[1]), min(ay + a.shape[0], by + b.shape[0])
@@ -226,7 +228,9 @@ def _render_video(folder: str, recording: Recording, camera: Camera) -> None:
         stream.options = {"preset": "superfast", "crf": "27", "threads": "1"}
         stream.time_base = Fraction(1, FPS)
         for index, (image, boxes) in enumerate(render_frames(recording, camera)):
-            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(
+                np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8), format="yuv420p"
+            )
             frame.pts, frame.time_base = index, Fraction(1, FPS)
             container.mux(stream.encode(frame))
             for b in boxes:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from data.synthetic.cameras import HEIGHT, WIDTH, Camera, Occluder, walkway_curve
+from data.synthetic.people import RGB
 
 
 def _noise(rng: np.random.Generator, size: int = 256, octaves: int = 5) -> np.ndarray:
     """Smooth noise (size, size) float32 in about -1..1 that tiles."""
-    out = np.zeros((size, size), np.float32)
+    out: np.ndarray = np.zeros((size, size), np.float32)
     for k in range(octaves):
         cells = 4 << k
         grid = np.pad(rng.uniform(-1, 1, (cells, cells)).astype(np.float32), 2, mode="wrap")
@@ -51,7 +52,7 @@ def _joint(x: np.ndarray, width: float) -> np.ndarray:
     return np.mod(x, 1.0) < width
 
 
-def _paint(shape, base) -> np.ndarray:
+def _paint(shape: tuple[int, ...], base: tuple[int, int, int]) -> np.ndarray:
     return np.broadcast_to(np.array(base, np.float32), (*shape, 3)).copy()
 
 
@@ -183,7 +184,7 @@ def _draw_occluder(
     u, v, scale = (float(k) for k in camera.project(occluder.x_m, occluder.z_m))
     upright = float(np.cos(camera.pitch_rad)) * scale
 
-    def box(x0: float, x1: float, y0: float, y1: float, colour, shade: float = 0.8) -> None:
+    def box(x0: float, x1: float, y0: float, y1: float, colour: RGB, shade: float = 0.8) -> None:
         a, b = (
             (round(u + x0 * scale), round(v - y1 * upright)),
             (round(u + x1 * scale), round(v - y0 * upright)),
@@ -193,7 +194,7 @@ def _draw_occluder(
         third = (round(u + (x0 + 0.68 * (x1 - x0)) * scale), a[1])
         cv2.rectangle(rgb, third, b, tuple(int(c * shade) for c in colour), -1)
 
-    def blob(x: float, y: float, radius: float, colour, count: int) -> None:
+    def blob(x: float, y: float, radius: float, colour: RGB, count: int) -> None:
         for _ in range(count):
             angle, r = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform(0, 1))
             at = (

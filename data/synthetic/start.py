@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.synthetic.others import other_pictures
-from data.synthetic.render import stands_at, studio
+from data.synthetic.render import TruthBox, stands_at, studio
 from data.synthetic.world import DEFAULT_SEED, build_world
 
 START_PATH = Path(__file__).with_name("start_osnet_x0_25.pth")
@@ -29,7 +29,7 @@ TEMPERATURE = 0.15
 STEPS, CAMERAS_PER_BATCH, CROPS_PER_CAMERA = 300, 3, 24
 
 
-def _cut(image: np.ndarray, box, size: tuple[int, int]) -> np.ndarray:
+def _cut(image: np.ndarray, box: TruthBox, size: tuple[int, int]) -> np.ndarray:
     """BGR picture and truth box → RGB crop of size (height, width)."""
     crop = image[box.y1 : box.y2, box.x1 : box.x2, ::-1]
     return cv2.resize(crop, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)

@@ -131,7 +131,14 @@ def build_tables(
                 t += stay
     table = pd.DataFrame(rows, columns=["camera_id", "t_start_us", "t_end_us", "n_boxes"])
     table = table.astype({"t_start_us": "int64", "t_end_us": "int64", "n_boxes": "int32"})
-    order = np.lexsort((pids, table.t_end_us, table.t_start_us, table.camera_id))
+    order = np.lexsort(
+        [
+            np.array(pids),
+            table.t_end_us.to_numpy(),
+            table.t_start_us.to_numpy(),
+            table.camera_id.to_numpy(str),
+        ]
+    )
     table = table.iloc[order].reset_index(drop=True)
     table.insert(
         0,

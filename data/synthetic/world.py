@@ -64,7 +64,9 @@ def video_stem(camera_id: str, recording: Recording) -> str:
     return f"{camera_id}_{recording.start_utc:%Y%m%dT%H%M%SZ}"
 
 
-def place(appearance: Appearance, camera: Camera, t_s: float | np.ndarray):
+def place(
+    appearance: Appearance, camera: Camera, t_s: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Where the walker of `appearance` is at `t_s` → X, Z (m), heading (hx, hz) of unit length, metres walked so far."""
     points, length = walkway_curve(camera)
     share = (np.asarray(t_s, float) - appearance.enter_s) / (appearance.leave_s - appearance.enter_s)
