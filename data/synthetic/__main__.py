@@ -1,4 +1,4 @@
-"""python -m data.synthetic render OUT_DIR | train-detector | train-start"""
+"""python -m data.synthetic render OUT_DIR | picture PATH | train-detector | train-start"""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ def main() -> None:
     start.add_argument("--out", type=Path, default=None)
     start.add_argument("--steps", type=int, default=None)
     start.add_argument("--threads", type=int, default=2)
+    picture = commands.add_parser("picture", help="write one busy moment of every camera as a PNG or JPEG")
+    picture.add_argument("path", type=Path)
+    picture.add_argument("--seed", type=int, default=DEFAULT_SEED)
     args = parser.parse_args()
+    if args.command == "picture":
+        from data.synthetic.render import site_picture
+
+        site_picture(args.path, args.seed)
     if args.command == "train-start":
         from data.synthetic.start import START_PATH, STEPS, train_start
 

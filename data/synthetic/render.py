@@ -292,3 +292,18 @@ def render_site(out_dir: Path, seed: int, workers: int = 1) -> None:
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+def site_picture(path: Path, seed: int) -> None:
+    """One busy moment of every camera, two by two: what the README shows."""
+    world = build_world(seed)
+    views = []
+    for camera in world.cameras:
+        frames = stands_at(world.recordings[0], camera)
+        pictures = ((k, studio(camera).picture(frames[k], k)) for k in range(0, len(frames), 20))
+        _, (image, _) = max(
+            pictures, key=lambda item: (sum(b.visibility > 0.8 for b in item[1][1]), -item[0])
+        )
+        views.append(cv2.resize(image, None, fx=1.25, fy=1.25, interpolation=cv2.INTER_CUBIC))
+    rows = [np.hstack(views[k : k + 2]) for k in range(0, len(views), 2)]
+    cv2.imwrite(str(path), np.vstack(rows))
