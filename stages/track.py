@@ -1,0 +1,232 @@
+"""track: boxes of one camera joined to tracklets, across the files it recorded.
+
+The tracker runs over a camera's frames in order of true time, whatever files they lie in: it carries on from one
+chunk to the next where the gap is short, and cutting a recording into chunks changes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pipeline.errors import UserError
+from pipeline.manifests import BOXES, DETECTIONS, TRACKLETS, VIDEOS
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TrackConfig(Settings):
+    high_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on are matched first.")
+    new_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on may begin a tracklet.")
+    min_iou: float = Field(
+        0.3, gt=0, lt=1, description="Least overlap of a box with where its track is expected."
+    )
+    min_iou_weak: float = Field(0.5, gt=0, lt=1, description="The same for boxes below high_score.")
+    min_height_ratio: float = Field(
+        0.6, ge=0, le=1, description="Least ratio of the smaller to the larger height."
+    )
+    ambiguity: float = Field(
+        0.07,
+        ge=0,
+        le=1,
+        description="A track ends where another fits the box by less than this overlap worse; 0: never.",
+    )
+    max_gap_s: float = Field(
+        1.0, gt=0, description="s; a tracklet ends when its person was unseen for longer."
+    )
+    confirm_s: float = Field(
+        0.2, ge=0, description="s; a track that did not live this long leaves no tracklet."
+    )
+    min_length_s: float = Field(
+        0.5, ge=0, description="s from first to last box; shorter tracklets are dropped."
+    )
+    static_after_s: float | None = Field(
+        None,
+        gt=0,
+        description="s; drop what stands perfectly still for longer (posters, mannequins). null: keep all.",
+    )
+    static_wander: float = Field(
+        0.02, ge=0, description="Perfectly still: the centre stays within this share of its height."
+    )
+
+
+def run(ctx: Context) -> None:
+    import pandas as pd
+
+    from pipeline import schema
+
+    videos = ctx.read(VIDEOS).set_index("video_id")
+    detections = ctx.read(DETECTIONS)
+    detections["camera_id"] = detections.video_id.map(videos.camera_id)
+    tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
+    for camera_id, mine in detections.groupby("camera_id", sort=True):
+        own = mine.drop(columns="camera_id").reset_index(drop=True)
+        key = {"camera": camera_id, "detections": digest(own)}
+
+        def make(folder: Path, camera_id: str = str(camera_id), own: pd.DataFrame = own) -> None:
+            made_tracklets, made_boxes, doubled = track_camera(camera_id, own, ctx.settings)
+            schema.write(TRACKLETS, made_tracklets, folder / TRACKLETS.file)
+            schema.write(BOXES, made_boxes, folder / BOXES.file)
+            length_s = (made_tracklets.t_end_us - made_tracklets.t_start_us).median() / 1e6
+            ctx.say(
+                f"{camera_id}: {len(made_tracklets)} tracklets, half of them longer than {length_s:.1f} s"
+            )
+            if doubled:
+                ctx.say(
+                    f"{camera_id}: {doubled} boxes lie in a time that another of its files covers; left out"
+                )
+
+        folder = ctx.piece(key, make)
+        tracklets.append(schema.read(TRACKLETS, folder / TRACKLETS.file))
+        boxes.append(schema.read(BOXES, folder / BOXES.file))
+    joined = pd.concat(tracklets, ignore_index=True)
+    if joined.empty:
+        raise UserError(
+            f"none of {len(detections)} boxes could be followed for {ctx.settings.min_length_s} s: lower "
+            f"track.min_length_s or track.new_score, or look at the detections with `status`."
+        )
+    ctx.write(TRACKLETS, joined)
+    ctx.write(BOXES, pd.concat(boxes, ignore_index=True))
+    ctx.note(tracklets=len(joined))
+
+
+def track_camera(
+    camera_id: str, detections: pd.DataFrame, settings: TrackConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Tracklets and boxes of one camera from the detections manifest's rows of all its videos.
+
+    Returns:
+        rows of the tracklets manifest, rows of the boxes manifest, and how many boxes were left out because two
+        videos of the camera cover the same time (the one that began first is kept).
+    """
+    import numpy as np
+
+    from stages.tracking.tracker import Tracker, TrackerSettings
+
+    shared = set(TrackConfig.model_fields) & set(TrackerSettings.__dataclass_fields__)
+    tracker = Tracker(TrackerSettings(**{name: getattr(settings, name) for name in sorted(shared)}))
+    rows, doubled = in_order_of_time(detections)
+    if rows.empty:
+        return TRACKLETS.empty(), BOXES.empty(), doubled
+    track = np.full(len(rows), -1, np.int64)
+    t_us = rows.t_utc_us.to_numpy()
+    corners = rows[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)
+    scores = rows.score.to_numpy(np.float64)
+    first = np.flatnonzero(np.diff(t_us, prepend=t_us[0] - 1))
+    for begin, end in zip(first, np.append(first[1:], len(rows)), strict=True):
+        # From the first box on: seconds since 1970 would cost the filter digits.
+        t_s = (t_us[begin] - t_us[0]) / 1e6
+        track[begin:end] = tracker.update(t_s, corners[begin:end], scores[begin:end])
+    rows["track"] = track
+    rows = rows[rows.track.isin(list(tracker.ever_confirmed))]
+    rows = long_enough(rows, settings.min_length_s)
+    if settings.static_after_s is not None:
+        rows = moving(rows, settings.static_after_s, settings.static_wander)
+    return *to_tables(camera_id, rows), doubled
+
+
+def in_order_of_time(detections: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Rows by time, then by falling score and place, so that their order on entry cannot matter.
+
+    Where two videos cover the same time, as copies and overlapping chunks do, the rows of the one that began later
+    are left out up to the end of the other; returns how many.
+    """
+    import numpy as np
+
+    if detections.empty:
+        return detections, 0
+    spans = detections.groupby("video_id").t_utc_us.agg(["min", "max"]).reset_index()
+    from_us: dict[str, int] = {}
+    covered_until = np.iinfo(np.int64).min
+    spans = spans.sort_values(["min", "max", "video_id"])
+    for video_id, last in zip(spans.video_id, spans["max"], strict=True):
+        from_us[video_id] = covered_until
+        covered_until = max(covered_until, last)
+    late = detections.t_utc_us > detections.video_id.map(from_us)
+    rows = detections[late].sort_values(
+        ["t_utc_us", "score", "x1", "y1", "x2", "y2"],
+        ascending=[True, False, True, True, True, True],
+        kind="stable",
+    )
+    return rows.reset_index(drop=True), int((~late).sum())
+
+
+def long_enough(rows: pd.DataFrame, min_length_s: float) -> pd.DataFrame:
+    """Without the tracks (column ``track``) that are shorter from first to last box."""
+    t = rows.groupby("track").t_utc_us
+    return rows[t.transform("max") - t.transform("min") >= min_length_s * 1e6 - 1]
+
+
+def moving(rows: pd.DataFrame, after_s: float, wander: float) -> pd.DataFrame:
+    """Without the tracks that live longer than ``after_s`` and never leave their place by ``wander`` heights.
+
+    Judged by the inner 98 % of each coordinate of the centre. People who stand or sit sway by more than a poster
+    does, but some by little, hence a setting and no default.
+    """
+    import pandas as pd
+
+    centre = pd.DataFrame(
+        {"track": rows.track, "x": (rows.x1 + rows.x2) / 2, "y": (rows.y1 + rows.y2) / 2, "t": rows.t_utc_us}
+    ).groupby("track")
+    height = (rows.y2 - rows.y1).groupby(rows.track).median()
+    spread = (centre[["x", "y"]].quantile(0.99) - centre[["x", "y"]].quantile(0.01)).max(axis=1) / height
+    length_s = (centre.t.max() - centre.t.min()) / 1e6
+    still = spread.index[(length_s > after_s) & (spread < wander)]
+    return rows[~rows.track.isin(still)]
+
+
+def to_tables(camera_id: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the tracklets and boxes manifests from boxes with a column ``track``.
+
+    A tracklet is called camera_YYYYmmddTHHMMSSmmm_k, k counting from the left those that begin in one millisecond.
+    """
+    import pandas as pd
+
+    if rows.empty:
+        return TRACKLETS.empty(), BOXES.empty()
+    ordered = rows.sort_values(["track", "t_utc_us"], kind="stable")
+    first = ordered.drop_duplicates("track").sort_values(["t_utc_us", "x1", "y1", "x2", "y2"]).copy()
+    first["ms"] = first.t_utc_us // 1000
+    k = first.sort_values(["ms", "x1", "y1", "x2", "y2"], kind="stable").groupby("ms").cumcount()
+    when = pd.to_datetime(first.ms, unit="ms")
+    first["tracklet_id"] = [
+        f"{camera_id}_{t:%Y%m%dT%H%M%S}{t.microsecond // 1000:03d}_{n}"
+        for t, n in zip(when, k[first.index], strict=True)
+    ]
+    boxes = ordered.assign(tracklet_id=ordered.track.map(first.set_index("track").tracklet_id))
+    groups = boxes.groupby("tracklet_id", sort=True)
+    tracklets = pd.DataFrame(
+        {
+            "t_start_us": groups.t_utc_us.min(),
+            "t_end_us": groups.t_utc_us.max(),
+            "n_boxes": groups.size().astype("int32"),
+            "mean_score": groups.score.mean().astype("float32"),
+        }
+    ).reset_index()
+    tracklets["parent_id"] = tracklets.tracklet_id
+    tracklets["camera_id"] = camera_id
+    names = [c.name for c in TRACKLETS.columns]
+    return tracklets[names], boxes[[c.name for c in BOXES.columns]].reset_index(drop=True)
+
+
+def digest(table: pd.DataFrame) -> str:
+    """SHA-256 over the rows."""
+    import hashlib
+
+    import pandas as pd
+
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
+
+
+STAGE = Stage(
+    name="track",
+    inputs=(VIDEOS, DETECTIONS),
+    outputs=(TRACKLETS, BOXES),
+    config=TrackConfig,
+    version=1,
+    run=run,
+)
