@@ -7,9 +7,11 @@ timestamps are repaired so that time always moves forward.
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-av.logging.set_level(av.logging.PANIC)  # what libav would print per bad packet, the tally counts
+# Any Python log callback deadlocks when a decoder thread reports damage while the file is being closed.
+av.logging.set_level(None)
 
 BAD_PACKETS = "packets failed to decode"
 CORRUPT_FRAMES = "frames decoded with errors"
@@ -65,6 +68,7 @@ class VideoFacts:
     width, height: px, of the first frame, upright.
     duration_s: from the first to the last frame, in media time.
     fps: (frames - 1) / duration_s, 0 where there is no duration.
+    stamped_fps: 1 / median spacing of the timestamps: the rate the file claims, blind to dropped frames.
     lead_s: media time before the first frame that decodes; above 0 where the file's start is damaged.
     created: the container's creation_time as written, '' where it has none.
     note: what was skipped or repaired, '' when nothing.
@@ -75,6 +79,7 @@ class VideoFacts:
     height: int
     duration_s: float
     fps: float
+    stamped_fps: float
     lead_s: float
     created: str
     note: str
@@ -90,16 +95,13 @@ def read_frames(path: Path, tally: Counter[str] | None = None) -> Iterator[Frame
         UnreadableVideo: the file cannot be opened, has no video stream or yields no frame.
     """
     tally = Counter() if tally is None else tally
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        step_s = 1.0 / float(stream.average_rate or stream.guessed_rate or 25)
-        first_s = None
-        index = 0
-        for decoded, time_s in _timed(_decoded_frames(container, stream, tally), step_s, tally):
-            first_s = time_s if first_s is None else first_s
-            yield Frame(index, time_s - first_s, decoded)
-            index += 1
+    step_s = _header(path).step_s
+    first_s = None
+    index = 0
+    for decoded, time_s in _timed(_sound_frames(path, tally), step_s, tally):
+        first_s = time_s if first_s is None else first_s
+        yield Frame(index, time_s - first_s, decoded)
+        index += 1
     if index == 0:
         raise UnreadableVideo(path, "no frame could be decoded")
 
@@ -111,12 +113,15 @@ def probe(path: Path) -> VideoFacts:
         UnreadableVideo: as :func:`read_frames`.
     """
     tally: Counter[str] = Counter()
+    header = _header(path)
     count, last_s, size, lead_s = 0, 0.0, (0, 0), 0.0
+    steps_s = array("d")
     for frame in read_frames(path, tally):
         found = _upright_size(frame._decoded)
         if count == 0:
-            size, lead_s = found, _lead_s(frame._decoded, path)
+            size, lead_s = found, _lead_s(frame._decoded, header)
         tally[RESIZED_FRAMES] += found != size
+        steps_s.append(frame.media_time_s - last_s)
         count, last_s = count + 1, frame.media_time_s
     return VideoFacts(
         frames=count,
@@ -124,8 +129,9 @@ def probe(path: Path) -> VideoFacts:
         height=size[1],
         duration_s=last_s,
         fps=(count - 1) / last_s if last_s > 0 else 0.0,
+        stamped_fps=float(1 / np.median(steps_s[1:])) if count > 1 else 0.0,
         lead_s=lead_s,
-        created=_created(path),
+        created=header.created,
         note="; ".join(f"{n} {what}" for what, n in sorted(tally.items()) if n),
     )
 
@@ -180,50 +186,75 @@ def _is_empty(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 0
 
 
-def _decoded_frames(container: InputContainer, stream: Any, tally: Counter[str]) -> Iterator[Any]:
+def _sound_frames(path: Path, tally: Counter[str]) -> Iterator[tuple[Any, float | None]]:
+    """Decoded frames with their raw time, the same on every run and machine.
+
+    Decoding in several threads is faster, but how it conceals damage depends on which thread came first. So the
+    first sign of damage starts the file over in one thread, and the frames handed on already are passed over.
+    """
+    done = 0
+    damage: Counter[str] = Counter()
+    for item in _decoded_frames(path, "AUTO", damage):
+        if damage.total():
+            break
+        yield item
+        done += 1
+    if damage.total():
+        yield from islice(_decoded_frames(path, "NONE", tally), done, None)
+
+
+def _decoded_frames(path: Path, threads: str, tally: Counter[str]) -> Iterator[tuple[Any, float | None]]:
     failures = 0
-    while failures < _MAX_DEMUX_FAILURES:
-        packets = container.demux(stream)
-        try:
-            for packet in packets:
-                failures = 0
-                try:
-                    frames = packet.decode()
-                except EOFError:
-                    return
-                except FFmpegError:
-                    tally[BAD_PACKETS] += 1
-                    continue
-                for frame in frames:
-                    tally[CORRUPT_FRAMES] += bool(frame.is_corrupt)
-                    yield frame
-            return
-        except EOFError:
-            return
-        except FFmpegError:
-            # A generator that raised is spent, the container behind it may still have packets.
-            failures += 1
-            tally[BAD_PACKETS] += 1
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = threads  # type: ignore[assignment]
+        time_base = float(stream.time_base or 0)
+        while failures < _MAX_DEMUX_FAILURES:
+            try:
+                for packet in container.demux(stream):
+                    failures = 0
+                    for frame in _decode(stream, packet, tally):
+                        tally[CORRUPT_FRAMES] += bool(frame.is_corrupt)
+                        yield frame, None if frame.pts is None or not time_base else frame.pts * time_base
+                return
+            except (EOFError, IndexError):  # IndexError: PyAV, at the end, where damage invented a new stream
+                yield from ((f, f.pts and f.pts * time_base) for f in _decode(stream, None, tally))
+                return
+            except FFmpegError:
+                # A generator that raised is spent; the container behind it may still have packets.
+                failures += 1
+                tally[BAD_PACKETS] += 1
 
 
-def _timed(frames: Iterator[Any], step_s: float, tally: Counter[str]) -> Iterator[tuple[Any, float]]:
+def _decode(stream: Any, packet: Any, tally: Counter[str]) -> list[Any]:
+    try:
+        return list(stream.decode(packet))
+    except EOFError:
+        return []
+    except FFmpegError:
+        tally[BAD_PACKETS] += 1
+        return []
+
+
+def _timed(
+    frames: Iterator[tuple[Any, float | None]], step_s: float, tally: Counter[str]
+) -> Iterator[tuple[Any, float]]:
     """Pairs each frame with its repaired time; `repair_times` looks one frame ahead, so one frame is held back."""
-    held: list[Any] = []
+    held: deque[Any] = deque()
 
     def raw() -> Iterator[float | None]:
-        for frame in frames:
+        for frame, time_s in frames:
             held.append(frame)
-            known = frame.pts is not None and frame.time_base
-            yield float(frame.pts * frame.time_base) if known else None
+            yield time_s
 
     for time_s, repaired in repair_times(raw(), step_s):
         tally[REPAIRED_TIMES] += repaired
-        yield held.pop(0), time_s
+        yield held.popleft(), time_s
 
 
 def _quarter_turns(decoded: Any) -> int:
     """Counter-clockwise quarter turns that put the picture upright (0 where the file says nothing)."""
-    return round((getattr(decoded, "rotation", 0) or 0) / 90) % 4
+    return round((decoded.rotation or 0) / 90) % 4
 
 
 def _upright_size(decoded: Any) -> tuple[int, int]:
@@ -231,16 +262,27 @@ def _upright_size(decoded: Any) -> tuple[int, int]:
     return (decoded.height, decoded.width) if turned else (decoded.width, decoded.height)
 
 
-def _lead_s(decoded: Any, path: Path) -> float:
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        if decoded.pts is None or stream.start_time is None or not stream.time_base:
-            return 0.0
-        lead = float(decoded.pts * decoded.time_base - stream.start_time * stream.time_base)
-    return max(lead, 0.0)
+@dataclass(frozen=True)
+class _Header:
+    """What the container claims and nothing else can tell."""
+
+    step_s: float
+    start_s: float | None
+    time_base: float
+    created: str
 
 
-def _created(path: Path) -> str:
+def _header(path: Path) -> _Header:
     with _open(path) as container:
         stream = container.streams.video[0]
-        return container.metadata.get("creation_time") or stream.metadata.get("creation_time") or ""
+        rate = stream.average_rate or stream.guessed_rate
+        base = float(stream.time_base or 0)
+        start = None if stream.start_time is None else stream.start_time * base
+        created = container.metadata.get("creation_time") or stream.metadata.get("creation_time") or ""
+        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created)
+
+
+def _lead_s(decoded: Any, header: _Header) -> float:
+    if decoded.pts is None or header.start_s is None:
+        return 0.0
+    return max(float(decoded.pts * header.time_base - header.start_s), 0.0)
