@@ -65,7 +65,7 @@ def links_per_round(rounds: Sequence[tuple[int, int, int]]) -> Plot:
     drawing = svg.bar_chart(
         names, [kept for _, kept, _ in rounds], title=title, x_label="round", y_label="links kept"
     )
-    considered = ", ".join(f"{n}: {all_:,}".replace(",", "\u202f") for n, _, all_ in rounds if all_)
+    considered = ", ".join(f"{n}: {svg.number(all_)}" for n, _, all_ in rounds if all_)
     return Plot(title, f"{caption} Candidates considered in round {considered}.", drawing)
 
 

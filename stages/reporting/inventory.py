@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from stages.reporting import svg
 from stages.reporting.clock import Clock, duration, elapsed
 from stages.reporting.people import rows as rows_of
 
@@ -30,7 +31,7 @@ def cameras(videos: pd.DataFrame, tracklets: pd.DataFrame, clock: Clock) -> list
                 "recorded": duration(recorded_s(good)),
                 "span": _span(good, clock),
                 "picture": _picture(good),
-                "tracklets": str(int(n_tracklets.get(camera, 0))),
+                "tracklets": svg.number(int(n_tracklets.get(camera, 0))),
                 "notes": "; ".join(notes),
             }
         )
@@ -50,7 +51,7 @@ def files(videos: pd.DataFrame, clock: Clock) -> list[dict[str, str]]:
                 "file": str(row.path).rsplit("/", 1)[-1],
                 "start": start if good else "–",
                 "length": elapsed((row.t_end_us - row.t_start_us) / 1e6) if good else "–",
-                "frames": f"{row.frames:,}".replace(",", "\u202f") if good else "–",
+                "frames": svg.number(row.frames) if good else "–",
                 "fps": f"{row.fps:.2f}".rstrip("0").rstrip(".") if good and row.fps else "–",
                 "note": "; ".join(part for part in ("" if good else "unreadable", str(row.note)) if part),
             }

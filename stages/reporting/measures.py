@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from stages.reporting import svg
 from stages.reporting.clock import duration
 from stages.reporting.inventory import recorded_s
 from stages.reporting.people import NOBODY
@@ -43,7 +44,7 @@ def headline(videos: pd.DataFrame, table: pd.DataFrame, people: pd.DataFrame) ->
     if good.camera_id.nunique() < 2:
         return f"{found}. With one camera there is nobody to find again in another."
     again = int((people.n_cameras > 1).sum())
-    return f"{found}, {again} of them seen by two or more cameras."
+    return f"{found}, {svg.number(again)} of them seen by two or more cameras."
 
 
 def verdict(metrics: Metrics) -> str:
@@ -211,7 +212,7 @@ def unassigned(table: pd.DataFrame) -> int:
 
 def _many(count: int, word: str) -> str:
     plural = {"person": "people", "more person": "more people", "query": "queries"}.get(word, word + "s")
-    return f"{int(count):,} {word if count == 1 else plural}".replace(",", "\u202f")
+    return f"{svg.number(count)} {word if count == 1 else plural}"
 
 
 def _get(tree: Mapping[str, Any], section: str, key: str) -> Any:

@@ -124,9 +124,10 @@ def _panel(
         lane = lanes(own.t_start_us.to_numpy(), own.t_end_us.to_numpy())
         n_lanes = int(lane.max()) + 1 if len(lane) else 1
         parts.append(svg.text(_SIDE, y + 12, _short(camera), "camera"))
-        parts.append(
-            svg.text(_WIDTH - _SIDE, y + 12, f"{len(own)} tracklet" + "s" * (len(own) != 1), "small", "end")
-        )
+        facts = f"{svg.number(len(own))} tracklet" + "s" * (len(own) != 1)
+        if n_lanes > 1:
+            facts += f", up to {n_lanes} at once"
+        parts.append(svg.text(_WIDTH - _SIDE, y + 12, facts, "small", "end"))
         y += _LABEL
         if dense or n_lanes > 40:
             height, band = 40.0, _density(own, start, end, px, y, 40.0)
@@ -141,12 +142,13 @@ def _panel(
         parts.append(band)
         y += height + _GAP
     axis = _time_axis(start, end, px, y, clock, relative)
-    if cut is not None:
-        for t, name in ((cut[1], "held out from here →"),):
-            if start < t < end:
-                parts.append(svg.line(px(t), 0, px(t), y, "cut"))
-                anchor = "end" if px(t) > _WIDTH - 160 else "start"
-                parts.append(svg.text(px(t) + (-4 if anchor == "end" else 4), y - 1, name, "small", anchor))
+    if cut is not None and start < cut[1] < end:
+        x = px(cut[1])
+        side = -4 if x > _WIDTH - 160 else 4
+        parts.append(svg.line(x, 0, x, y, "cut"))
+        parts.append(
+            svg.text(x + side, y - 1, "held out from here on", "small", "end" if side < 0 else "start")
+        )
     return Markup('<svg class="timeline" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
         _WIDTH, svg.rounded(y + _AXIS), "timeline per camera", axis, Markup("\n").join(parts)
     )
@@ -191,8 +193,7 @@ def _density(own: pd.DataFrame, start: int, end: int, px: Place, y: float, heigh
         level = svg.rounded(y + height - count[i] / top * (height - 2))
         points += [f"{svg.rounded(px(edges[i]))},{level}", f"{svg.rounded(px(edges[i + 1]))},{level}"]
     points.append(f"{svg.rounded(px(edges[-1]))},{svg.rounded(y + height)}")
-    shape = Markup('<polygon class="fill s0" points="{}"/>').format(" ".join(points))
-    return shape + svg.text(_SIDE + 4, y + 12, f"up to {top:.0f} at once", "small")
+    return Markup('<polygon class="fill s0" points="{}"/>').format(" ".join(points))
 
 
 def _time_axis(start: int, end: int, px: Place, y: float, clock: Clock, relative: bool) -> Markup:

@@ -440,6 +440,15 @@ def test_local_time_of_the_site(tmp_path: Path) -> None:
     assert "used for training" in page.text and "held out from training" in page.text
 
 
+def test_cut_inside_a_recording_is_marked(tmp_path: Path) -> None:
+    ctx = make_run(tmp_path / "r", 2, metrics=NO_TRUTH)
+    ctx.sources = {**ctx.sources, "cut": (DAY_US + 100 * S, DAY_US + 115 * S)}
+    page = build(ctx)
+    marks = [float(a["x1"]) for a in page.all("line") if a["class"] == "cut"]
+    assert marks == [540.0]  # half of 230 s, in the middle of a drawing 1080 wide
+    assert "partly held out from training" in page.text and "held out from here on" in page.text
+
+
 def test_too_many_tracklets_become_a_density(tmp_path: Path) -> None:
     ctx = make_run(tmp_path / "r", 30, metrics=NO_TRUTH, max_bars=10)
     page = build(ctx)
