@@ -214,7 +214,9 @@ def _retrieve(
 
     rows: dict[str, pd.DataFrame] = {}
     for state in ctx.progress(states, "ranking"):
-        features = tracklet_features(_features(ctx, state, crops), crops.tracklet_id, gallery.query_id)
+        features = tracklet_features(
+            _features(ctx, state, crops), list(crops.tracklet_id), list(gallery.query_id)
+        )
         rows[state.name] = retrieval.headline(features, gallery)
     rows["final"] = rows[final.name]
     rows["end_to_end"] = _end_to_end(ctx, final, gallery, own_crops, person)
@@ -249,7 +251,8 @@ def _end_to_end(
     tracklets = tracklets[tracklets.pid.isin(asked) & tracklets.tracklet_id.isin(own_crops.tracklet_id)]
     if tracklets.empty:
         return retrieval.end_to_end(np.zeros((0, 1)), tracklets, gallery)
-    pooled = tracklet_features(_features(ctx, final, own_crops), own_crops.tracklet_id, tracklets.tracklet_id)
+    features = _features(ctx, final, own_crops)
+    pooled = tracklet_features(features, list(own_crops.tracklet_id), list(tracklets.tracklet_id))
     return retrieval.end_to_end(pooled, tracklets.astype({"pid": "int64"}), gallery)
 
 
