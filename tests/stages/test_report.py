@@ -271,23 +271,20 @@ def index(ctx: Context) -> _Page:
 
 def check_whole(ctx: Context) -> None:
     """Every page is well-formed, names only files that exist, asks nothing of a network, and shows no NaN."""
-    for path in (ctx.out / "index.html", *sorted((ctx.out / "report_files").glob("*.html"))):
+    paths = (ctx.out / "index.html", *sorted((ctx.out / "report_files").glob("*.html")))
+    pages = {path.resolve(): _Page(path.read_text(encoding="utf-8")) for path in paths}
+    ids = {path: {attrs["id"] for _, attrs in page.elements if "id" in attrs} for path, page in pages.items()}
+    for path, page in pages.items():
         html = path.read_text(encoding="utf-8")
-        page = _Page(html)
         assert "http://" not in html and "https://" not in html
         assert not re.search(r"\b(NaN|nan|None|inf)\b", page.text)
         assert not re.search(r'="[^"]*\bnan\b', html)
-        ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
-        named = [a["href"] for tag in ("a", "link") for a in page.all(tag)]
-        named += [a["srcset"].split(" ")[0] for a in page.all("img")]
-        for name in named:
+        names = [a["href"] for tag in ("a", "link") for a in page.all(tag)]
+        for name in {*names, *(a["srcset"].split(" ")[0] for a in page.all("img"))}:
             target, _, anchor = name.partition("#")
-            assert not target or (path.parent / target).is_file(), name
-            if anchor and target:
-                other = _Page((path.parent / target).read_text(encoding="utf-8"))
-                assert anchor in {attrs.get("id") for _, attrs in other.elements}
-            elif anchor:
-                assert anchor in ids, name
+            file = (path.parent / target).resolve() if target else path
+            assert file.is_file(), name
+            assert not anchor or anchor in ids[file], name
 
 
 # --- whole reports -----------------------------------------------------------------------------------------------
