@@ -1,7 +1,6 @@
-"""Which tracklets are one person: average-linkage clustering of the whole site that never joins a cannot-link.
+"""Which tracklets are one person: average-linkage clustering that never joins a cannot-link.
 
-`agglomerate` is the clustering; `Calibration` turns appearance distance and spatio-temporal prior into one log-odds
-of "same person" without any label, so that the threshold of the clustering has a meaning (0: as likely as not).
+Distances may be log-odds (`stages.reid.evidence`), so that the threshold has a meaning of its own.
 """
 
 from __future__ import annotations
@@ -79,21 +78,3 @@ def cluster_tracklets(distance: Floats, cannot_link: Ints, threshold: float) -> 
         else:
             chain.append(b)
     return first_member_labels(member_of)
-
-
-def camera_centred(features: Floats, camera: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """(N, D) features less the mean of their camera, L2-normalised again.
-
-    Takes out what all pictures of one camera share (light, colour, view), which otherwise makes tracklets of one
-    camera near and of two cameras far whoever they show. Needs no labels; a camera with fewer than 4 tracklets is
-    centred on the mean of all.
-    """
-    x = np.asarray(features, np.float64)
-    camera = np.asarray(camera)
-    out = np.empty_like(x)
-    overall = x.mean(0) if len(x) else 0.0
-    for c in np.unique(camera):
-        here = camera == c
-        out[here] = x[here] - (x[here].mean(0) if here.sum() >= 4 else overall)
-    norm = np.linalg.norm(out, axis=1, keepdims=True)
-    return np.where(norm > 1e-9, out / np.maximum(norm, 1e-9), x).astype(np.float32)

@@ -6,7 +6,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from stages.reid.association import first_member_labels
-from stages.reid.clustering import camera_centred, cluster_tracklets
+from stages.reid.clustering import cluster_tracklets
+from stages.reid.evidence import camera_centres, centred
 
 NONE = np.zeros((0, 2), int)
 
@@ -92,13 +93,19 @@ def test_centring_takes_out_what_a_camera_adds():
     tint = np.stack([np.zeros(8), 3 * np.eye(8)[0]])
     x = np.eye(8)[person] + tint[camera] + 0.01 * rng.normal(size=(16, 8))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    y = camera_centred(x, camera)
+    y = centred(x, camera_centres(x, camera))
     nearest = np.linalg.norm(y[:8, None] - y[None, 8:], axis=2).argmin(1)
     assert (nearest[1:] == np.arange(1, 8)).all()
     assert np.allclose(np.linalg.norm(y, axis=1), 1, atol=1e-5)
 
 
 def test_centring_of_few_and_of_equal_tracklets_is_finite():
-    assert camera_centred(np.zeros((0, 4)), np.zeros(0)).shape == (0, 4)
-    assert np.isfinite(camera_centred(np.ones((6, 4)) / 2, np.zeros(6))).all()
-    assert np.isfinite(camera_centred(np.eye(4)[:1], np.zeros(1))).all()
+    assert camera_centres(np.zeros((0, 4)), np.zeros(0)).shape == (0, 4)
+    same = np.ones((9, 4)) / 2
+    assert np.allclose(centred(same, camera_centres(same, np.zeros(9))), same)
+    one = np.eye(4)[:1]
+    assert (centred(one, camera_centres(one, np.zeros(1))) == one).all()
+    # A small camera among many is centred on the mean of all, not on its own two tracklets.
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    centres = camera_centres(x, np.array([0] * 18 + [1] * 2))
+    assert np.allclose(centres[-1], x.mean(0)) and np.allclose(centres[0], x[:18].mean(0))

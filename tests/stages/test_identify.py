@@ -1,0 +1,355 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.datasets.mot import read_mot
+from pipeline import schema
+from pipeline.manifests import BOXES, IDENTITIES, TRACKLETS, VIDEOS
+from stages.identify import IdentifyConfig, confidences, identify, weigh, write_files
+from stages.reid import health
+from stages.reid.association import first_member_labels
+from stages.reid.evidence import (
+    Appearance,
+    appearance_matches,
+    background,
+    camera_centres,
+    centred,
+    pair_evidence,
+    surprise,
+)
+
+
+def unit(x):
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def walkway(seed, people=14, cameras=3, noise=0.35, every_s=25.0, walk_s=60.0, dim=32):
+    """People who walk past cameras in a row; looks are a person's own plus a camera's tint plus noise.
+
+    Returns a table in random order (pid, camera_id, times, features), and the log-prior and what is possible.
+    """
+    rng = np.random.default_rng(seed)
+    look, tint = rng.normal(size=(people, dim)), 1.5 * rng.normal(size=(cameras, dim))
+    rows = []
+    for pid in range(people):
+        enter = every_s * pid + rng.uniform(-10, 10)
+        for camera in range(cameras):
+            rows.append((pid, camera, enter, enter + 8.0))
+            enter += 8.0 + walk_s * rng.normal(1, 0.1)
+    table = pd.DataFrame(rows, columns=["pid", "camera", "start", "end"]).sample(frac=1, random_state=seed)
+    table = table.reset_index(drop=True)
+    n = len(table)
+    mean = look[table.pid] + tint[table.camera]
+    first, last = (unit(mean + noise * rng.normal(size=(n, dim))) for _ in range(2))
+    camera = table.camera.to_numpy()
+    start, end = table.start.to_numpy(), table.end.to_numpy()
+    gap = np.maximum(start[None] - end[:, None], start[:, None] - end[None])
+    mean_s = walk_s * np.abs(camera[:, None] - camera[None])
+    log_prior = -0.5 * ((gap - mean_s) / np.maximum(0.7 * mean_s, 5)) ** 2
+    possible = ~((camera[:, None] == camera[None]) & (gap <= 0))
+    tracklets = pd.DataFrame(
+        {
+            "tracklet_id": [f"c{c}_{i:03d}" for i, c in enumerate(camera)],
+            "parent_id": [f"c{c}_{i:03d}" for i, c in enumerate(camera)],
+            "camera_id": [f"c{c}" for c in camera],
+            "t_start_us": (1e9 + 1e6 * start).astype(np.int64),
+            "t_end_us": (1e9 + 1e6 * end).astype(np.int64),
+            "n_boxes": np.int32(8),
+            "mean_score": np.float32(0.9),
+        }
+    )
+    return table, tracklets, unit(first + last), (first, last, np.arange(n)), log_prior, possible
+
+
+def pair_f1(labels, pid):
+    same = labels[:, None] == labels[None]
+    true = pid[:, None] == pid[None]
+    np.fill_diagonal(same, False)
+    np.fill_diagonal(true, False)
+    return 2 * (same & true).sum() / (same.sum() + true.sum())
+
+
+def identities_of(world, config=None):
+    _, tracklets, features, halves, log_prior, possible = world
+    evidence = weigh(features, halves, tracklets, log_prior, possible, config or IdentifyConfig())
+    found = identify(tracklets, evidence.log_odds)
+    return found.set_index("tracklet_id").loc[tracklets.tracklet_id]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_people_who_walk_from_camera_to_camera_are_found(seed):
+    world = walkway(seed)
+    found = identities_of(world)
+    assert pair_f1(found.identity.to_numpy(), world[0].pid.to_numpy()) > 0.9
+
+
+def test_time_helps_where_people_look_alike():
+    world = walkway(0, noise=1.1)
+    pid = world[0].pid.to_numpy()
+    timeless = (*world[:4], np.zeros_like(world[4]), world[5])
+    with_time, without = (pair_f1(identities_of(w).identity.to_numpy(), pid) for w in (world, timeless))
+    assert with_time > without + 0.1
+
+
+def test_centring_helps_where_cameras_tint():
+    world = walkway(1, noise=0.6)
+    pid = world[0].pid.to_numpy()
+    plain = identities_of(world, IdentifyConfig(centre_cameras=False)).identity.to_numpy()
+    assert pair_f1(identities_of(world).identity.to_numpy(), pid) > pair_f1(plain, pid)
+
+
+def test_fragments_of_one_camera_are_joined_and_successors_are_not():
+    table, tracklets, features, halves, log_prior, possible = walkway(3, noise=0.2)
+    # Cut the first tracklet in two: the same looks, and a second between the pieces.
+    first = tracklets.iloc[[0]].assign(tracklet_id="c9_piece", t_start_us=tracklets.t_start_us[0] + 5_000_000)
+    tracklets.loc[0, "t_end_us"] = tracklets.t_start_us[0] + 4_000_000
+    tracklets = pd.concat([tracklets, first], ignore_index=True)
+    copy = np.append(np.arange(len(table)), 0)
+    possible = possible[np.ix_(copy, copy)]
+    possible[0, -1] = possible[-1, 0] = True
+    world = (None, tracklets, features[copy], tuple(h[copy] for h in halves[:2]) + (np.arange(len(copy)),),
+             log_prior[np.ix_(copy, copy)], possible)  # fmt: skip
+    found = identities_of(world).identity.to_numpy()
+    assert found[0] == found[-1]
+    assert pair_f1(found, table.pid.to_numpy()[copy]) > 0.9
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1))
+def test_renumbering_changes_nothing_and_the_impossible_is_never_joined(seed):
+    rng = np.random.default_rng(seed)
+    _, tracklets, features, halves, log_prior, possible = walkway(seed % 1000, people=5, noise=1.0)
+    n = len(tracklets)
+    barred = np.triu(rng.random((n, n)) < 0.2, 1)
+    possible = possible & ~(barred | barred.T)
+    evidence = weigh(features, halves, tracklets, log_prior, possible, IdentifyConfig())
+    found = identify(tracklets, evidence.log_odds)
+    label = found.set_index("tracklet_id").identity.loc[tracklets.tracklet_id].to_numpy()
+    same = (label[:, None] == label[None]) & ~np.eye(n, dtype=bool)
+    assert possible[same].all()
+    new = rng.permutation(n)
+    again = weigh(
+        features[new], (halves[0][new], halves[1][new], np.arange(n)), tracklets.iloc[new].reset_index(drop=True),
+        log_prior[np.ix_(new, new)], possible[np.ix_(new, new)], IdentifyConfig(),
+    )  # fmt: skip
+    other = identify(tracklets.iloc[new].reset_index(drop=True), again.log_odds)
+    pd.testing.assert_frame_equal(found, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_few_tracklets(n, tmp_path):
+    _, tracklets, features, halves, log_prior, possible = walkway(0)
+    halves = (halves[0][:n], halves[1][:n], np.arange(n))
+    few = tracklets.iloc[:n].reset_index(drop=True)
+    evidence = weigh(features[:n], halves, few, log_prior[:n, :n], possible[:n, :n], IdentifyConfig())
+    found = identify(few, evidence.log_odds)
+    assert len(found) == n and found.confidence.between(0, 1).all()
+    schema.write(IDENTITIES, found, tmp_path / "identities.parquet")
+
+
+def test_one_camera_only_gives_everybody_an_identity_of_their_own():
+    table, tracklets, features, halves, log_prior, possible = walkway(0, people=20, cameras=1, every_s=60)
+    found = identities_of((table, tracklets, features, halves, log_prior, possible))
+    assert found.identity.nunique() == len(tracklets)
+
+
+def test_one_person_in_two_cameras_is_one_and_a_companion_is_not():
+    # lab-two-views in small: the man of the first view is one of the two people of the second.
+    rng = np.random.default_rng(0)
+    man, other = unit(np.abs(rng.normal(size=(2, 64))))
+    looks = unit(np.stack([man, man, other]) + 0.03 * rng.normal(size=(3, 64)))
+    halves = (unit(looks + 0.01 * rng.normal(size=looks.shape)), looks, np.arange(3))
+    tracklets = pd.DataFrame(
+        {
+            "tracklet_id": list("abc"),
+            "camera_id": ["one", "two", "two"],
+            "t_start_us": 0,
+            "t_end_us": 9_000_000,
+        }
+    )
+    possible = np.ones((3, 3), bool)
+    possible[1, 2] = possible[2, 1] = False
+    evidence = weigh(looks, halves, tracklets, np.zeros((3, 3)), possible, IdentifyConfig())
+    assert identify(tracklets, evidence.log_odds).identity.tolist() == [1, 1, 2]
+
+
+def test_a_tracklet_without_crops_is_linked_to_nobody():
+    table, tracklets, features, halves, log_prior, possible = walkway(0)
+    features = features.copy()
+    features[:2] = 0
+    found = identities_of((table, tracklets, features, halves, log_prior, possible))
+    assert (found.identity.value_counts()[found.identity.iloc[:2]] == 1).all()
+
+
+def test_identities_are_numbered_from_one_by_first_appearance():
+    _, tracklets, *_ = world = walkway(0)
+    found = identities_of(world)
+    start = tracklets.t_start_us.to_numpy()
+    first = pd.Series(start).groupby(found.identity.to_numpy()).min()
+    assert first.index.tolist() == list(range(1, len(first) + 1)) and first.is_monotonic_increasing
+
+
+def test_confidence_is_high_inside_and_low_between():
+    log_odds = np.full((4, 4), -8.0)
+    log_odds[0, 1] = log_odds[1, 0] = 6.0
+    log_odds[2, 0] = log_odds[0, 2] = log_odds[2, 1] = log_odds[1, 2] = -0.1
+    found = confidences(log_odds, np.array([0, 0, 1, 2]))
+    assert found[0] == pytest.approx(1 / (1 + np.exp(-6.0)))
+    assert found[2] == pytest.approx(1 / (1 + np.exp(-0.1)))
+    assert found[3] > 0.99
+    assert confidences(np.full((1, 1), -np.inf), np.array([0])).tolist() == [1.0]
+    # An impossible rival is no rival.
+    log_odds[2, 0] = log_odds[0, 2] = -np.inf
+    assert confidences(log_odds, np.array([0, 0, 1, 2]))[2] > 0.99
+
+
+def test_surprise_of_a_gaussian_is_its_deviations():
+    z = np.array([0.0, 0.5, 2.0])
+    assert np.allclose(surprise(-0.5 * z**2), z)
+    assert surprise(np.array([0.3]))[0] == 0
+
+
+def test_appearance_log_odds_equal_two_normal_densities():
+    from scipy.stats import norm
+
+    looks = Appearance(0.6, 0.9, 0.1)
+    d = np.array([0.5, 0.75, 1.0])
+    assert np.allclose(looks.log_odds(d), norm.logpdf(d, 0.6, 0.1) - norm.logpdf(d, 0.9, 0.1))
+
+
+def test_background_is_a_distribution_over_the_pairs_of_two_cameras():
+    rng = np.random.default_rng(0)
+    s = rng.exponential(2, (60, 60))
+    camera = np.repeat(["a", "b"], 30)
+    chance = background(s, camera)
+    # Where 900 pairs were seen the assumption hardly counts: chance is the share of pairs in the same bin.
+    block, seen = chance[:30, 30:], s[:30, 30:]
+    naive = np.array(
+        [[np.mean(np.minimum(seen // 0.1, 30) == min(v // 0.1, 30)) for v in row] for row in seen]
+    )
+    assert np.abs(block - naive).max() < 0.02
+
+
+def test_precision_of_matches_is_estimated_without_labels():
+    for noise, low, high in ((0.3, 0.8, 1.0), (30.0, 0.0, 0.45)):
+        table, _, features, _, log_prior, possible = walkway(5, people=60, noise=noise, every_s=12)
+        camera = table.camera.to_numpy()
+        features = centred(features, camera_centres(features, camera))
+        found = health.time_fitting_matches(features, camera, log_prior, possible)
+        pid = table.pid.to_numpy()
+        true = (pid[found.pairs[:, 0]] == pid[found.pairs[:, 1]]).mean()
+        assert low <= found.precision <= high and abs(found.precision - true) < 0.35
+
+
+def test_better_networks_have_better_signals():
+    rows = []
+    for noise in (0.3, 1.5, 30.0):
+        table, _, features, _, log_prior, possible = walkway(5, people=60, noise=noise, every_s=12)
+        arguments = (features, table.camera.to_numpy(), log_prior, possible)
+        rows.append((health.true_matches_per_tracklet(*arguments), health.prior_lift(*arguments)))
+    for good, middling, bad in zip(*rows, strict=True):
+        assert good > middling > bad
+    assert abs(rows[2][1]) < 4  # blind matches stand nowhere above shuffled times
+
+
+def test_signals_are_nan_where_there_is_nothing_to_match():
+    table, _, features, _, log_prior, possible = walkway(0, cameras=1)
+    arguments = (features, table.camera.to_numpy(), log_prior, possible)
+    assert np.isnan(health.true_matches_per_tracklet(*arguments)) and np.isnan(health.prior_lift(*arguments))
+    assert np.isnan(health.split_rank1_hard(np.ones((3, 4)), np.zeros(3, int), np.arange(3)))
+    none = appearance_matches(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0))
+    assert len(none.pairs) == 0
+
+
+def test_split_rank1_of_single_crops():
+    rng = np.random.default_rng(0)
+    who, t = np.repeat(np.arange(6), 12), np.tile(np.arange(12), 6)
+    features = unit(np.eye(8)[who] + 0.05 * rng.normal(size=(72, 8)))
+    assert health.split_rank1_hard(features, who, t) == 1.0
+    # Everybody looks like the next one in the second half of their tracklet.
+    changed = unit(np.eye(8)[(who + (t >= 6)) % 6] + 0.05 * rng.normal(size=(72, 8)))
+    assert health.split_rank1_hard(changed, who, t) == 0.0
+    assert health.split_rank1_hard(np.ones((72, 8)), who, t) == 0.0  # a collapsed network
+    order = rng.permutation(72)
+    assert health.split_rank1_hard(changed[order], who[order], t[order]) == 0.0
+
+
+def test_select_round():
+    assert health.select_round([0.1, 0.5, 0.5, 0.3]) == 1
+    assert health.select_round([float("nan"), 0.2, float("nan")]) == 1
+    assert health.select_round([float("nan")] * 3) == 2
+    with pytest.raises(ValueError):
+        health.select_round([])
+
+
+def test_evidence_needs_no_prior_to_be_finite():
+    rng = np.random.default_rng(0)
+    x = unit(rng.normal(size=(6, 8)))
+    none = np.zeros((0, 8))
+    found = pair_evidence(
+        x, (none, none), np.repeat(["a", "b"], 3), np.arange(6.0) * 60, np.arange(6.0) * 60 + 5, np.zeros((6, 6)),
+        np.ones((6, 6), bool),
+    )  # fmt: skip
+    across = found.log_odds[:3, 3:]
+    assert np.isfinite(across).all() and (found.log_odds == found.log_odds.T).all()
+    # A flat prior says next to nothing, in either direction.
+    d = np.linalg.norm(x[:3, None] - x[None, 3:], axis=2)
+    assert np.abs(across - found.across.log_odds(d)).max() < 1.5
+
+
+def test_files_for_users(tmp_path):
+    empty = VIDEOS.empty()
+    videos = pd.DataFrame(
+        [
+            ("gate_1", "gate", "/x/1.mp4", "", "ok", 0, 10**6, 10, 64, 48, 10.0, "assumed", 1.0, 0.0, ""),
+            ("gate_2", "gate", "/x/2.mp4", "", "ok", 0, 10**6, 10, 64, 48, 10.0, "assumed", 1.0, 0.0, ""),
+            (
+                "gate_3",
+                "gate",
+                "/x/3.mp4",
+                "",
+                "unreadable",
+                0,
+                0,
+                0,
+                0,
+                0,
+                0.0,
+                "assumed",
+                1.0,
+                0.0,
+                "cut short",
+            ),
+        ],
+        columns=list(empty.columns),
+    ).astype(empty.dtypes.to_dict())
+    empty = BOXES.empty()
+    boxes = pd.DataFrame(
+        [("t1", "gate_1", f, f * 100_000, 1.0, 2.0, 11.0, 32.0, 0.9) for f in (8, 9)]
+        + [("t1", "gate_2", 0, 1_000_000, 1.0, 2.0, 11.0, 32.0, 0.9)]
+        + [("t2", "gate_1", 3, 300_000, 5.0, 2.0, 11.0, 32.0, 0.9)],
+        columns=list(empty.columns),
+    ).astype(empty.dtypes.to_dict())
+    empty = TRACKLETS.empty()
+    tracklets = pd.DataFrame(
+        [("t1", "t1", "gate", 800_000, 1_000_000, 3, 0.9), ("t2", "t2", "gate", 300_000, 300_000, 1, 0.9)],
+        columns=list(empty.columns),
+    ).astype(empty.dtypes.to_dict())
+    identities = pd.DataFrame({"tracklet_id": ["t1", "t2"], "identity": [2, 1], "confidence": [0.75, 1.0]})
+    write_files(tmp_path, identities, tracklets, boxes, videos)
+    assert sorted(p.name for p in (tmp_path / "mot").iterdir()) == ["gate_1.txt", "gate_2.txt"]
+    first = read_mot(tmp_path / "mot" / "gate_1.txt")
+    assert first[["frame", "id"]].to_numpy().tolist() == [[3, 1], [8, 2], [9, 2]]
+    table = pd.read_csv(tmp_path / "identities.csv")
+    assert list(table.columns) == ["identity", "tracklet", "camera", "video", "start", "end", "confidence"]
+    assert table.iloc[1].tolist() == [
+        2, "t1", "gate", "gate_1", "1970-01-01T00:00:00.800000Z", "1970-01-01T00:00:00.900000Z", 0.75,
+    ]  # fmt: skip
+    write_files(tmp_path, identities.iloc[:0], tracklets.iloc[:0], boxes.iloc[:0], videos)
+    assert (tmp_path / "mot" / "gate_1.txt").read_text() == ""
+
+
+def test_labels_by_first_member():
+    assert first_member_labels(np.array([7, 3, 7, 1])).tolist() == [0, 1, 0, 2]
