@@ -1,0 +1,265 @@
+"""The site file as a schema: every key that may stand in it, with its unit and meaning.
+
+Everything is optional except a camera's id.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from camera_topology import clock
+
+Point = tuple[float, float]
+Row = tuple[float, float, float]
+
+
+class Part(BaseModel):
+    """Base of all parts: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class WalkingSpeed(Part):
+    mean: float = Field(default=1.25, gt=0, description="m/s")
+    std: float = Field(default=0.3, ge=0, description="m/s")
+    max: float = Field(default=3.0, gt=0, description="m/s; what is faster is impossible")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WalkingSpeed:
+        if self.max < self.mean:
+            raise ValueError(f"max {self.max} m/s is below mean {self.mean} m/s")
+        return self
+
+
+class Map(Part):
+    image: str
+    metres_per_pixel: float = Field(gt=0)
+
+
+class SiteFacts(Part):
+    name: str = ""
+    timezone: str = Field(default="UTC", description="IANA name, for times written without a zone")
+    walking_speed_m_per_s: WalkingSpeed = WalkingSpeed()
+    map: Map | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return known_timezone(value)
+
+
+class FileName(Part):
+    """A built-in pattern by name, or the user's own."""
+
+    built_in: str = ""
+    regex: str = Field(default="", description="groups: start, or year … second; camera")
+    strptime: str = Field(default="", description="how to read the group start")
+    timezone: str = Field(default="", description="of times without a zone; the site's by default")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return known_timezone(value) if value else value
+
+    @model_validator(mode="after")
+    def _works(self) -> FileName:
+        if self.built_in:
+            if self.built_in not in clock.built_in_names():
+                from pipeline.errors import closest
+
+                known = closest(self.built_in, clock.built_in_names())
+                raise ValueError(f"no built-in pattern is called '{self.built_in}'. {known}")
+        else:
+            clock.check(self.pattern())
+        return self
+
+    def pattern(self) -> clock.NamePattern:
+        if self.built_in:
+            return clock.built_in(self.built_in)
+        return clock.NamePattern("site file", self.regex, self.strptime, self.timezone)
+
+
+class Clock(Part):
+    """True time = shown time + offset_s; one second of media lasts ``scale`` true seconds."""
+
+    offset_s: float = Field(default=0.0, description="s, added to what the camera's clock shows")
+    offset_std_s: float | None = Field(
+        None, ge=0, description="s, uncertainty; given means the clock is trusted"
+    )
+    scale: float = Field(default=1.0, gt=0.1, lt=10, description="true seconds per second of media")
+
+
+class Position(Part):
+    x_m: float
+    y_m: float
+
+
+class WorldPoint(Part):
+    image: Point
+    world: Point
+
+
+class Zone(Part):
+    id: str
+    kind: Literal["entry", "exit", "both"] = "both"
+    polygon: tuple[Point, ...] = Field(min_length=3)
+
+
+class Camera(Part):
+    id: str = Field(min_length=1, pattern=r"^[^/\\|]+$")
+    videos: tuple[str, ...] = Field(default=(), description="globs, relative to the site file")
+    filename: FileName | None = None
+    start_time: datetime | None = Field(
+        default=None, description="of the camera's first file; the others follow it"
+    )
+    clock: Clock = Clock()
+    fps: float | None = Field(
+        None, gt=0, description="true frame rate where the file's stamps are wrong, 1/s"
+    )
+    position: Position | None = None
+    homography: tuple[Row, Row, Row] | None = None
+    points: tuple[WorldPoint, ...] = ()
+    roi: tuple[tuple[Point, ...], ...] = ()
+    ignore: tuple[tuple[Point, ...], ...] = ()
+    mask: str | None = None
+    min_person_height_px: float | None = Field(default=None, ge=0)
+    zones: tuple[Zone, ...] = ()
+    split: Literal["train", "test", "both"] = "both"
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _id_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("videos", mode="before")
+    @classmethod
+    def _one_glob(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("filename", mode="before")
+    @classmethod
+    def _name_of_built_in(cls, value: Any) -> Any:
+        return {"built_in": value} if isinstance(value, str) else value
+
+    @field_validator("start_time", mode="before")
+    @classmethod
+    def _is_time(cls, value: Any) -> Any:
+        return iso_time(value)
+
+
+class Transit(Part):
+    """Seconds from leaving one view to entering the other: a mean and spread, three points, or a histogram."""
+
+    mean: float | None = Field(default=None, ge=0)
+    std: float | None = Field(default=None, gt=0)
+    min: float | None = Field(default=None, ge=0)
+    typical: float | None = Field(default=None, ge=0)
+    max: float | None = Field(default=None, ge=0)
+    edges: tuple[float, ...] | None = None
+    counts: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Transit:
+        given = {name for name, value in self if value is not None}
+        if given not in ({"mean", "std"}, {"min", "typical", "max"}, {"edges", "counts"}):
+            raise ValueError("wants {mean, std} or {min, typical, max} or {edges, counts}, in seconds")
+        if self.typical is not None:
+            assert self.min is not None and self.max is not None
+            if not self.min <= self.typical <= self.max or self.min == self.max:
+                raise ValueError("wants min <= typical <= max and min < max")
+        if self.edges is not None:
+            assert self.counts is not None
+            rising = all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False))
+            if len(self.edges) != len(self.counts) + 1 or not rising or min(self.counts, default=0) < 0:
+                raise ValueError("wants rising edges, one more than counts, and no negative count")
+        return self
+
+
+class Link(Part):
+    """A directed way from one camera's view to another's; both directions unless said otherwise."""
+
+    from_: str = Field(alias="from")
+    to: str
+    relation: Literal["adjacent", "overlap", "reachable", "forbidden"] = "adjacent"
+    bidirectional: bool = True
+    distance_m: float | None = Field(default=None, gt=0, description="length of the way people walk, m")
+    transit_s: Transit | None = Field(default=None, description="wins over distance_m")
+    from_zone: str | None = None
+    to_zone: str | None = None
+    weight: float | None = Field(default=None, gt=0)
+
+    @field_validator("from_", "to", mode="before")
+    @classmethod
+    def _id_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Defaults(Part):
+    unlisted_pairs: Literal["weak", "allow", "forbid"] = "weak"
+    max_transit_s: float = Field(default=900.0, gt=0)
+    same_camera_reentry_s: float = Field(default=5.0, ge=0)
+
+
+class Evaluation(Part):
+    """The cut: training reads nothing after train_until, testing nothing before test_from."""
+
+    train_until: datetime | None = None
+    test_from: datetime | None = None
+
+    @field_validator("train_until", "test_from", mode="before")
+    @classmethod
+    def _is_time(cls, value: Any) -> Any:
+        return iso_time(value)
+
+
+class SiteFile(Part):
+    version: Literal[1] = 1
+    site: SiteFacts = SiteFacts()
+    cameras: tuple[Camera, ...] = ()
+    links: tuple[Link, ...] = ()
+    defaults: Defaults = Defaults()
+    evaluation: Evaluation = Evaluation()
+
+
+# Keys that are read and checked and decide nothing yet; '*' stands for any list index.
+UNUSED: tuple[tuple[str, ...], ...] = (
+    ("site", "map"),
+    ("site", "walking_speed_m_per_s", "std"),
+    *(
+        ("cameras", "*", key)
+        for key in (
+            "position", "homography", "points", "roi", "ignore", "mask", "min_person_height_px", "zones", "split",
+        )
+    ),
+    *(("links", "*", key) for key in ("from_zone", "to_zone", "weight")),
+    ("links", "*", "transit_s", "edges"),
+    ("defaults", "max_transit_s"),
+    ("defaults", "same_camera_reentry_s"),
+)  # fmt: skip
+
+
+def known_timezone(name: str) -> str:
+    """The name itself; ValueError where there is no such time zone."""
+    try:
+        ZoneInfo(name)
+    except Exception:
+        raise ValueError(f"'{name}' is no time zone; write one such as Europe/Berlin or UTC") from None
+    return name
+
+
+def iso_time(value: Any) -> Any:
+    """A datetime from what YAML made of a time; ValueError where it is none."""
+    if isinstance(value, datetime) or value is None:
+        return value
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValueError("wants a time such as 2026-05-01T08:00:00+02:00")

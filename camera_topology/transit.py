@@ -1,0 +1,90 @@
+"""How long people take from one camera's view to another's.
+
+One model per directed pair of cameras. Today all are Gaussians, as TASTR prints them (Xie et al. 2019, section
+IV-C); a log-normal or a learned histogram is another case of `transit_model` and another ``log_ratio``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camera_topology.site import Site
+
+FloatArray = NDArray[np.float64]
+
+LOG_FLOOR = float(np.log(1e-4))  # TASTR's R is never below 1e-4
+# A pair that nobody declared: as likely as one two standard deviations off its expected time.
+WEAK_LOG_PRIOR = -2.0
+
+
+@dataclass(frozen=True)
+class Transit:
+    """Gaussian of the transit time of one directed pair, or a constant.
+
+    mean_s, std_s: s; std_s is infinite where nothing is known of the time.
+    slack_s: times up to this are as good as the mean (overlapping views); -inf for no such thing.
+    ceiling: log prior at the best time.
+    min_s: what is shorter is faster than people can walk, s; -inf where not known.
+    possible: False for a forbidden pair.
+    disjoint: nobody can be in both views at once.
+    """
+
+    mean_s: float = 0.0
+    std_s: float = np.inf
+    slack_s: float = -np.inf
+    ceiling: float = 0.0
+    min_s: float = -np.inf
+    possible: bool = True
+    disjoint: bool = False
+
+
+def transit_model(
+    site: Site,
+    from_: str,
+    to: str,
+    *,
+    sigma_share: float,
+    sigma_floor_s: float,
+    overlap_tolerance_s: float,
+) -> Transit:
+    """The model of the way from one camera to another, by what the site file says of it.
+
+    Args:
+        sigma_share: λ, the standard deviation as a share of the mean, where a distance gives the mean.
+        sigma_floor_s: smallest standard deviation there, s.
+        overlap_tolerance_s: longest time between two overlapping views that costs nothing, s.
+    """
+    relation = site.relation(from_, to)
+    if relation == "unlisted":
+        unlisted = site.facts.defaults.unlisted_pairs
+        return Transit(ceiling=WEAK_LOG_PRIOR if unlisted == "weak" else 0.0, possible=unlisted != "forbid")
+    if relation == "forbidden":
+        return Transit(possible=False)
+    if relation == "overlap":
+        return Transit(0.0, sigma_floor_s, slack_s=overlap_tolerance_s)
+    distance_m, explicit = site.distance_m(from_, to), site.transit_s(from_, to)
+    min_s = distance_m / site.walking_speed.max if distance_m is not None else -np.inf
+    disjoint = distance_m is not None or explicit is not None
+    if explicit is not None and explicit.mean is not None and explicit.std is not None:
+        return Transit(explicit.mean, explicit.std, min_s=min_s, disjoint=disjoint)
+    if explicit is not None and explicit.typical is not None:
+        assert explicit.min is not None and explicit.max is not None
+        # The longer half of [min, max] is taken for two standard deviations.
+        std_s = max(explicit.typical - explicit.min, explicit.max - explicit.typical) / 2
+        return Transit(explicit.typical, std_s, min_s=min_s, disjoint=disjoint)
+    if distance_m is not None:
+        mean_s = distance_m / site.walking_speed.mean
+        return Transit(mean_s, max(sigma_share * mean_s, sigma_floor_s), min_s=min_s, disjoint=disjoint)
+    return Transit(disjoint=disjoint)
+
+
+def log_ratio(
+    time_s: FloatArray, mean_s: FloatArray, std_s: FloatArray, slack_s: FloatArray, ceiling: FloatArray
+) -> FloatArray:
+    """log R = ceiling - (Δt - t̄)²/(2σ²), not below ln(1e-4), elementwise; R is 1 at the mean (TASTR, Eq. 3)."""
+    # Up to the slack the time is as good as any; beyond it only the excess counts.
+    excess = np.where(np.isfinite(slack_s), np.maximum(time_s - slack_s, 0.0), time_s - mean_s)
+    return np.asarray(np.maximum(ceiling - excess**2 / (2 * std_s**2), LOG_FLOOR), np.float64)
