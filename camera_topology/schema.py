@@ -88,7 +88,7 @@ class Clock(Part):
 
     offset_s: float = Field(default=0.0, description="s, added to what the camera's clock shows")
     offset_std_s: float | None = Field(
-        None, ge=0, description="s, uncertainty; given means the clock is trusted"
+        default=None, ge=0, description="s, uncertainty; given means the clock is trusted"
     )
     scale: float = Field(default=1.0, gt=0.1, lt=10, description="true seconds per second of media")
 
@@ -118,7 +118,7 @@ class Camera(Part):
     )
     clock: Clock = Clock()
     fps: float | None = Field(
-        None, gt=0, description="true frame rate where the file's stamps are wrong, 1/s"
+        default=None, gt=0, description="true frame rate where the file's stamps are wrong, 1/s"
     )
     position: Position | None = None
     homography: tuple[Row, Row, Row] | None = None
