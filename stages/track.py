@@ -23,20 +23,20 @@ class TrackConfig(Settings):
     high_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on are matched first.")
     new_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on may begin a tracklet.")
     min_iou: float = Field(
-        0.3, gt=0, lt=1, description="Least overlap of a box with where its track is expected."
+        0.35, gt=0, lt=1, description="Least overlap of a box with where its track is expected."
     )
     min_iou_weak: float = Field(0.5, gt=0, lt=1, description="The same for boxes below high_score.")
     min_height_ratio: float = Field(
         0.6, ge=0, le=1, description="Least ratio of the smaller to the larger height."
     )
     ambiguity: float = Field(
-        0.07,
+        0.03,
         ge=0,
         le=1,
         description="A track ends where another fits the box by less than this overlap worse; 0: never.",
     )
     max_gap_s: float = Field(
-        1.0, gt=0, description="s; a tracklet ends when its person was unseen for longer."
+        1.5, gt=0, description="s; a tracklet ends when its person was unseen for longer."
     )
     confirm_s: float = Field(
         0.2, ge=0, description="s; a track that did not live this long leaves no tracklet."

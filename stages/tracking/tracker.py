@@ -30,13 +30,13 @@ class TrackerSettings:
 
     high_score: float = 0.5
     new_score: float = 0.5
-    min_iou: float = 0.4
+    min_iou: float = 0.35
     min_iou_weak: float = 0.5
     grow: float = 1.0
     max_grow: float = 0.3
     min_height_ratio: float = 0.6
-    ambiguity: float = 0.07  # 0: an unclear match is a match
-    max_gap_s: float = 1.0
+    ambiguity: float = 0.03  # 0: an unclear match is a match
+    max_gap_s: float = 1.5
     weak_gap_s: float = 0.5
     confirm_s: float = 0.2
     tentative_gap_s: float = 0.3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline import schema
 from pipeline.manifests import BOXES, DETECTIONS, TRACKLETS
 from stages.track import TrackConfig, in_order_of_time, moving, track_camera
-from stages.tracking.tracker import Tracker
+from stages.tracking.tracker import Tracker, TrackerSettings
 
 START_US = 1_777_622_400_000_000  # 2026-05-01 08:00 UTC
 
@@ -194,3 +194,9 @@ def test_frames_must_move_forward() -> None:
     tracker.update(1.0, np.zeros((0, 4)), np.zeros(0))
     with pytest.raises(ValueError, match="order of time"):
         tracker.update(1.0, np.zeros((0, 4)), np.zeros(0))
+
+
+def test_the_stage_and_the_tracker_have_the_same_defaults() -> None:
+    for name, value in vars(TrackerSettings()).items():
+        if name in TrackConfig.model_fields:
+            assert value == getattr(TrackConfig(), name), name
