@@ -36,7 +36,6 @@ def run(ctx: Context) -> None:
     import pandas as pd
 
     from pipeline import schema
-    from stages.track import digest
 
     s = ctx.settings
     videos = ctx.read(VIDEOS)
@@ -46,7 +45,7 @@ def run(ctx: Context) -> None:
     for video in videos[videos.video_id.isin(wanted.video_id)].sort_values("video_id").itertuples():
         mine = wanted[wanted.video_id == video.video_id].reset_index(drop=True)
         around = boxes[boxes.video_id == video.video_id].reset_index(drop=True)
-        key = {"video": video.digest, "chosen": digest(mine), "around": digest(around)}
+        key = {"video": video.digest, "chosen": _digest(mine), "around": _digest(around)}
 
         def make(
             folder: Path, video: Any = video, mine: pd.DataFrame = mine, around: pd.DataFrame = around
@@ -123,6 +122,14 @@ def cut_video(
     table: pd.DataFrame = cut[[c.name for c in CROPS.columns]]
     schema.write(CROPS, table, folder / CROPS.file)
     return table
+
+
+def _digest(table: pd.DataFrame) -> str:
+    import hashlib
+
+    import pandas as pd
+
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 STAGE = Stage(

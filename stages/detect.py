@@ -53,7 +53,6 @@ class Moment(NamedTuple):
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from data.digest import file_digest, folder_digest
     from pipeline import schema
     from stages.detectors.precomputed import is_precomputed
 
@@ -61,10 +60,6 @@ def run(ctx: Context) -> None:
     videos = videos[videos.status == "ok"].sort_values("video_id")
     source: Path | str = ctx.source("detector")
     path = Path(source)
-    network: Any = None
-    if path.exists():
-        memory = ctx.run_dir / "digests.json"
-        network = folder_digest(path, memory) if path.is_dir() else file_digest(path, memory)
     finished = is_precomputed(path)
     detect = _from_files(path) if finished else _from_network(ctx, source)
 
@@ -72,7 +67,7 @@ def run(ctx: Context) -> None:
     for row in videos.itertuples():
         video: Any = row
         key = {"video": video.digest, "video_id": video.video_id, "t_start_us": int(video.t_start_us),
-               "clock_scale": float(video.clock_scale), "detector": network or str(source)}  # fmt: skip
+               "clock_scale": float(video.clock_scale)}  # fmt: skip
         if finished:
             key["stem"] = Path(video.path).stem
 
@@ -226,5 +221,5 @@ STAGE = Stage(
     config=DetectConfig,
     version=1,
     run=run,
-    sources=("detector",),
+    sources=("detector", "device"),
 )

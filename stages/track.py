@@ -65,7 +65,7 @@ def run(ctx: Context) -> None:
     tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
     for camera_id, mine in detections.groupby("camera_id", sort=True):
         own = mine.drop(columns="camera_id").reset_index(drop=True)
-        key = {"camera": camera_id, "detections": digest(own)}
+        key = {"camera": camera_id, "detections": _digest(own)}
 
         def make(folder: Path, camera_id: str = str(camera_id), own: pd.DataFrame = own) -> None:
             made_tracklets, made_boxes, doubled = track_camera(camera_id, own, ctx.settings)
@@ -213,8 +213,7 @@ def to_tables(camera_id: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
     return tracklets[names], boxes[[c.name for c in BOXES.columns]].reset_index(drop=True)
 
 
-def digest(table: pd.DataFrame) -> str:
-    """SHA-256 over the rows."""
+def _digest(table: pd.DataFrame) -> str:
     import hashlib
 
     import pandas as pd
