@@ -46,14 +46,18 @@ def other_crops(cameras: int = 60, per_camera: int = 12) -> tuple[np.ndarray, np
     return np.stack(crops), np.array(where)
 
 
-def normalise(crops: np.ndarray) -> Tensor:
-    """(N, H, W, 3) RGB uint8 → (N, 3, H, W) float32 with ImageNet's mean and deviation."""
-    x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+def _to_unit(crops: np.ndarray) -> Tensor:
+    """(N, H, W, 3) RGB uint8 → (N, 3, H, W) float32 in 0..1."""
+    return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+
+
+def normalise(x: Tensor) -> Tensor:
+    """RGB in 0..1 → ImageNet's mean and deviation taken out."""
     return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, zoom, flip, mild light and colour, one erased rectangle; each row on its own."""
+    """RGB in 0..1 → the same, shifted, zoomed, flipped, under another light, with an erased rectangle; each row on its own."""
     n, _, height, width = x.shape
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -69,18 +73,19 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
         padding_mode="border",
         align_corners=False,
     )
-    x = (
-        x * uniform(0.8, 1.2, 1, 1, 1) * uniform(0.9, 1.1, 3, 1, 1)
-        + uniform(-0.25, 0.25, 1, 1, 1)
-        + uniform(-0.12, 0.12, 3, 1, 1)
-    )
+    # What another camera would do to it: white balance, exposure, gamma, contrast, grain.
+    x = x * uniform(0.72, 1.3, 3, 1, 1) * uniform(0.75, 1.25, 1, 1, 1)
+    x = x.clamp(1e-3, 1.0) ** torch.exp(uniform(-0.35, 0.35, 1, 1, 1))
+    level = x.mean((1, 2, 3), keepdim=True)
+    x = ((x - level) * uniform(0.75, 1.25, 1, 1, 1) + level).clamp(0, 1)
+    x = x + torch.randn(x.shape, generator=generator) * uniform(0, 0.03, 1, 1, 1)
     rows, columns = torch.arange(height).view(1, -1, 1), torch.arange(width).view(1, 1, -1)
     top, left = uniform(0, 0.85, 1, 1) * height, uniform(0, 0.7, 1, 1) * width
     hole = (rows >= top) & (rows < top + uniform(0.08, 0.3, 1, 1) * height)
     hole = hole & (
         (columns >= left) & (columns < left + uniform(0.2, 0.6, 1, 1) * width) & (uniform(0, 1, 1, 1) < 0.5)
     )
-    return x.masked_fill(hole[:, None], 0.0)
+    return x.masked_fill(hole[:, None], 0.45)
 
 
 def contrastive_loss(a: Tensor, b: Tensor, temperature: float) -> Tensor:
@@ -103,7 +108,7 @@ def train_start(out_path: Path = START_PATH, steps: int = STEPS, threads: int = 
     began = time.monotonic()
     crops, where = other_crops()
     print(f"{len(crops)} crops of {where.max() + 1} cameras: {time.monotonic() - began:.0f} s", flush=True)
-    images = normalise(crops)
+    images = _to_unit(crops)
     network = _new_osnet(0)
     test = demo_crops(part=1)
     random_rank1, random_map = rank(features(_settled(_new_osnet(0), images), test[0]), *test[1:])
@@ -118,7 +123,7 @@ def train_start(out_path: Path = START_PATH, steps: int = STEPS, threads: int = 
         pools = [np.flatnonzero(where == c) for c in chosen]
         rows = np.concatenate([rng.choice(p, min(CROPS_PER_CAMERA, len(p)), replace=False) for p in pools])
         batch = images[torch.from_numpy(rows)]
-        z = head(network(torch.cat([augment(batch, generator), augment(batch, generator)])))
+        z = head(network(normalise(torch.cat([augment(batch, generator), augment(batch, generator)]))))
         loss = contrastive_loss(z[: len(batch)], z[len(batch) :], TEMPERATURE)
         optimiser.zero_grad()
         loss.backward()
@@ -142,7 +147,7 @@ def _settled(network: nn.Module, images: Tensor) -> nn.Module:
     network.train()
     with torch.inference_mode():
         for k in range(4):
-            network(images[k * 64 : (k + 1) * 64])
+            network(normalise(images[k * 64 : (k + 1) * 64]))
     return network.eval()
 
 
@@ -150,7 +155,9 @@ def features(network: nn.Module, crops: np.ndarray) -> np.ndarray:
     """(N, H, W, 3) RGB uint8 → (N, 512) L2-normalised."""
     network.eval()
     with torch.inference_mode():
-        parts = [F.normalize(network(normalise(crops[k : k + 128]))) for k in range(0, len(crops), 128)]
+        parts = [
+            F.normalize(network(normalise(_to_unit(crops[k : k + 128])))) for k in range(0, len(crops), 128)
+        ]
     return torch.cat(parts).numpy()
 
 
