@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("trackweave", deadline=None)  # timing is measured in benchmarks, never asserted
+settings.load_profile("trackweave")
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 
