@@ -154,9 +154,16 @@ class _Table:
             ceiling=field("ceiling", float),
             min_s=field("min_s", float),
             possible=field("possible", bool),
-            disjoint=field("disjoint", bool),
+            disjoint=_either_way(field("disjoint", bool))
+            & ~_either_way(np.isfinite(field("slack_s", float))),
             clock_std_s=np.hypot(stds[:, None], stds[None, :]).ravel(),
         )
+
+
+def _either_way(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a flat K × K table says it of one direction or the other: being apart has no direction."""
+    k = round(len(flags) ** 0.5)
+    return (flags.reshape(k, k) | flags.reshape(k, k).T).ravel()
 
 
 def _clock_std_s(site: Site, camera_id: str, known: Mapping[str, float] | None) -> float:

@@ -151,7 +151,8 @@ def repair_times(raw: Iterable[float | None], step_s: float) -> Iterator[tuple[f
         after = next(times, _END)
         following = after if isinstance(after, float) else None
         if isinstance(now, float) and (before is None or now > before):
-            ahead = following is not None and before is not None and before < following <= now
+            jump = before is not None and now - before > 10 * step_s
+            ahead = jump and following is not None and before < following < now  # type: ignore[operator]
             out, repaired = (now, False) if not ahead else ((before + following) / 2, True)  # type: ignore[operator]
         elif before is None:
             out, repaired = (0.0 if following is None else following - step_s), True

@@ -12,8 +12,30 @@ from data.digest import files_below
 from pipeline.errors import UserError
 
 EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .mkv .avi .webm .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .3gp .ogv .h264 .264 .h265 .265 .hevc"
-    " .dav".split()
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".avi",
+        ".webm",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".flv",
+        ".wmv",
+        ".asf",
+        ".3gp",
+        ".ogv",
+        ".h264",
+        ".264",
+        ".h265",
+        ".265",
+        ".hevc",
+        ".dav",
+    ]
 )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,8 @@ def run(ctx: Context) -> None:
         ctx.say(f"warning: {line}")
     if not (videos.status == "ok").any():
         raise UserError(
-            f"none of the {len(videos)} files can be read, the first because it {videos.note.iloc[0]}; "
-            f"check VIDEOS: {videos.path.iloc[0]}"
+            f"VIDEOS: none of the {len(videos)} files can be read, the first of them is {videos.path.iloc[0]}: "
+            f"{videos.note.iloc[0]}; name recordings that a video player opens."
         )
     for line in inventory(videos):
         ctx.say(line)
@@ -173,7 +174,7 @@ def _from_containers(recordings: list[Recording]) -> bool:
     spans = sorted(
         (s, r.duration_s) for s, r in zip(starts, (r for r in recordings if r.readable), strict=True)
     )
-    if any(a + d * 1e6 > b + 1e6 for (a, d), (b, _) in zip(spans, spans[1:], strict=False)):  # type: ignore[operator]
+    if any(a + d * 1e6 > b + 1e6 for (a, d), (b, _) in pairwise(spans)):  # type: ignore[operator]
         return False
     for recording in recordings:
         created = _creation_us(recording.facts.get("created", ""))
