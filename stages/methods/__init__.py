@@ -27,11 +27,13 @@ class Footage:
     """What a method may learn from: nothing after the evaluation cut, and no truth.
 
     tracklets: TRACKLETS rows (T,), sorted by id; crops: CROPS rows (N,), sorted by tracklet and time.
+    site: where and when; clock_std_s: camera → uncertainty of its clock, s, as `ingest` found it.
     """
 
     tracklets: pd.DataFrame
     crops: pd.DataFrame
     site: Site
+    clock_std_s: dict[str, float]
 
 
 class Method(Protocol):

@@ -184,6 +184,7 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
         prior = pair_prior(
             footage.site, *_when(tracklets, np.repeat(a, len(b))), *_when(tracklets, np.tile(b, len(a))),
             sigma_share=settings.sigma_share, sigma_floor_s=settings.sigma_floor_s,
+            clock_std_s=footage.clock_std_s,
         )  # fmt: skip
         log_r = prior.log_prior.reshape(d.shape)
         joint = joint_distance(d, log_r) if settings.spatio_temporal else d  # Eq. 3 and 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.manifests import CROPS, TRACKLETS
+from pipeline.manifests import CROPS, TRACKLETS, VIDEOS
 from pipeline.stage import Context
 from stages.methods import Footage
 
@@ -26,7 +26,8 @@ def training_footage(ctx: Context) -> Footage:
     """The training part of the stage's tracklets and crops. Needs the sources 'cut', and 'site' where declared."""
     train_until_us, _ = ctx.source("cut")
     tracklets, crops = before(ctx.read(TRACKLETS), ctx.read(CROPS), train_until_us)
-    return Footage(tracklets, crops, ctx.sources.get("site"))
+    clock_std_s = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max().to_dict()
+    return Footage(tracklets, crops, ctx.sources.get("site"), clock_std_s)
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:
