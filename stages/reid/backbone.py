@@ -9,7 +9,6 @@ A checkpoint is a dictionary that ``torch.load(weights_only=True)`` reads: forma
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,18 +84,21 @@ def build(
 
 def save(network: ReidNetwork, path: Path) -> None:
     """Write a checkpoint: everything `load` needs, and nothing that runs code."""
-    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    torch.save(
-        {
-            "format": FORMAT,
-            "backbone": network.name,
-            "image_size": list(network.image_size),
-            "mean": list(network.mean),
-            "std": list(network.std),
-            "state_dict": state,
-        },
-        path,
-    )
+    # Plain strides and a nameless file: the same weights give the same bytes, whatever trained them.
+    state = {
+        k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for k, v in network.state_dict().items()
+    }
+    content = {
+        "format": FORMAT,
+        "backbone": network.name,
+        "image_size": list(network.image_size),
+        "mean": list(network.mean),
+        "std": list(network.std),
+        "state_dict": state,
+    }
+    with path.open("wb") as file:
+        torch.save(content, file)
 
 
 def load(path: Path) -> ReidNetwork:
@@ -125,7 +127,10 @@ def _from_checkpoint(given: Mapping[str, Any], path: Path, expected: str = "") -
     try:
         network.load_state_dict(given["state_dict"])
     except RuntimeError as error:
-        raise UserError(f"{path}: its weights do not fit the backbone {name} it names: {error}") from error
+        raise UserError(
+            f"WEIGHTS={path}: its weights do not fit the backbone {name} it names ({_second_line(error)}); "
+            "the file is damaged or was made by hand, give another."
+        ) from error
     return network.eval()
 
 
@@ -203,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             given = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError, KeyError) as error:
+    except Exception as error:  # on bytes that are no weights the unpickler trips over anything
         raise UserError(
             f"WEIGHTS={path}: cannot be read as PyTorch weights ({_first_line(error)}); "
             "give a state dict saved by torch.save."
@@ -215,6 +220,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _some(keys: list[str], most: int = 3) -> str:
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+
+
+def _second_line(error: Exception) -> str:
+    """Where load_state_dict says which keys; the line above only says that there are errors."""
+    return " ".join(str(error).splitlines()[1:2]).strip()[:160]
 
 
 def _first_line(error: Exception) -> str:

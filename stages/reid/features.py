@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import torch
 
 from stages.reid import backbone
 from stages.reid.images import normalise, read_images, to_tensor
+from stages.reid.inference import forward_pass
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,31 +36,37 @@ def embed_crops(
     Raises:
         ValueError: shards and rows do not belong together.
     """
-    out = np.empty((len(crops), network.dim), np.float32)
-    for start in range(0, len(crops), _DECODED_AT_ONCE):
-        rows = crops.iloc[start : start + _DECODED_AT_ONCE]
-        out[start : start + len(rows)] = embed_images(
-            network, read_images(rows, run_dir, network.image_size), device, flip=flip
-        )
-    return out
+    size = network.image_size
+    pieces = (
+        read_images(crops.iloc[start : start + _DECODED_AT_ONCE], run_dir, size)
+        for start in range(0, len(crops), _DECODED_AT_ONCE)
+    )
+    return _embed(network, pieces, len(crops), device, flip)
 
 
-@torch.no_grad()
 def embed_images(
     network: ReidNetwork, images: npt.NDArray[np.uint8], device: str, *, flip: bool = False
 ) -> npt.NDArray[np.float32]:
-    """(N, D) L2-normalised pooled features of (N, H, W, 3) RGB images of the network's own size."""
+    """(N, D) as `embed_crops`, of (N, H, W, 3) RGB images of the network's own size."""
+    return _embed(network, [images], len(images), device, flip)
+
+
+def _embed(
+    network: ReidNetwork, pieces: Iterable[npt.NDArray[np.uint8]], count: int, device: str, flip: bool
+) -> npt.NDArray[np.float32]:
     training = network.training
     network.eval().to(device)
-    found = [np.zeros((0, network.dim), np.float32)]
-    for start in range(0, len(images), BATCH):
-        batch = normalise(to_tensor(images[start : start + BATCH]).to(device), network)
-        pooled, _ = network(batch)
-        if flip:
-            pooled = pooled + network(batch.flip(3))[0]
-        found.append(torch.nn.functional.normalize(pooled, dim=1).cpu().numpy())
+    forward = forward_pass(network, device, count * (2 if flip else 1))
+    found = [torch.zeros(0, network.dim)]
+    for images in pieces:
+        for start in range(0, len(images), BATCH):
+            batch = normalise(to_tensor(images[start : start + BATCH]).to(device), network)
+            pooled = forward(batch)
+            if flip:
+                pooled = pooled + forward(batch.flip(3))
+            found.append(torch.nn.functional.normalize(pooled, dim=1))
     network.train(training)
-    return np.concatenate(found)
+    return np.asarray(torch.cat(found).numpy(), np.float32)
 
 
 def cached_features(
