@@ -26,7 +26,7 @@ class IdentifyConfig(Settings):
     signal: Literal["true_matches", "prior_lift", "split_rank1", "last"] = Field(
         "true_matches",
         description="label-free signal that selects the model: estimated true matches across cameras, their lift over "
-        "shuffled times, single-crop split-tracklet rank-1, or simply the last round",
+        "shuffled times, single-crop split-tracklet rank-1 (also where times are not known), or simply the last round",
     )
     crops_per_tracklet: int = Field(
         16, ge=1, description="crops whose mean describes a tracklet, evenly spread in time"
@@ -218,13 +218,18 @@ def _select(context: Context, site: Site) -> Path:
     for path in context.paths(MODEL):
         states.append((int(path.parent.name.rpartition("-")[2]), checkpoint_beside(path)))
     footage = training_footage(context)
-    signals = [float("nan")] * len(states)
+    used, signals = "last", [float("nan")] * len(states)
     if config.signal != "last" and len(footage.tracklets) > 1:
         log_prior, possible = dense_prior(site, footage.tracklets)
-        for k, (_, checkpoint) in enumerate(context.progress(states, "selecting the model")):
-            signals[k] = health_signal(
-                context, checkpoint, footage.tracklets, footage.crops, log_prior, possible
-            )
+        for used in dict.fromkeys((config.signal, "split_rank1")):
+            signals = [
+                health_signal(
+                    context, used, checkpoint, footage.tracklets, footage.crops, log_prior, possible
+                )
+                for _, checkpoint in context.progress(states, "selecting the model")
+            ]
+            if np.isfinite(signals).any():
+                break
     at = select_round(signals)
     numbers = np.array([round_ for round_, _ in states], np.int32)
     context.write(
@@ -238,31 +243,32 @@ def _select(context: Context, site: Site) -> Path:
         ),
     )
     name = "the start" if numbers[at] < 0 else f"round {numbers[at]}"
-    context.say(f"the model of {name}, by '{config.signal}': {', '.join(f'{s:.3g}' for s in signals)}")
+    context.say(f"the model of {name}, by '{used}': {', '.join(f'{s:.3g}' for s in signals)}")
     return states[at][1]
 
 
 def health_signal(
     context: Context,
+    signal: str,
     checkpoint: Path,
     tracklets: pd.DataFrame,
     crops: pd.DataFrame,
     log_prior: npt.NDArray[np.floating],
     possible: npt.NDArray[np.bool_],
 ) -> float:
-    """The chosen label-free signal of one checkpoint; NaN where the footage does not allow it."""
+    """One label-free signal of one checkpoint, by its name in the settings; NaN where the footage does not allow it."""
     import pandas as pd
 
     from stages.reid import health
     from stages.reid.features import cached_features, tracklet_features
 
     features = cached_features(checkpoint, crops, context.run_dir, context.device)
-    if context.settings.signal == "split_rank1":
+    if signal == "split_rank1":
         row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
         return health.split_rank1_hard(features, row[crops.tracklet_id].to_numpy(), crops.t_utc_us.to_numpy())
     measure = {"true_matches": health.true_matches_per_tracklet, "prior_lift": health.prior_lift}
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    return measure[context.settings.signal](means, tracklets.camera_id.to_numpy(str), log_prior, possible)
+    return measure[signal](means, tracklets.camera_id.to_numpy(str), log_prior, possible)
 
 
 def _halves(

@@ -29,11 +29,28 @@ class IsolateConfig(Settings):
     noise: Literal["attach", "drop"] = Field(
         "attach", description="crops in no cluster: 'attach' to the nearest piece in time, or 'drop'"
     )
+    only_at_contact: bool = Field(
+        True,
+        description="cut only where another tracklet's box touched or the person was lost; false: anywhere (the paper)",
+    )
+    contact_window_s: float = Field(1.0, ge=0, description="how near to such an instant a cut must be, s")
+    lost_s: float = Field(0.5, gt=0, description="a tracklet without a box for longer counts as lost, s")
+    calibration: Literal["separation", "violation"] = Field(
+        "separation",
+        description="how eps is read: best at taking made-up switches apart without cutting tracklets, or the largest "
+        "that joins fewer than max_violated_share of certainly different pairs",
+    )
+    switch_share: float = Field(
+        0.2, gt=0, lt=1, description="'separation': share of switched tracklets that one expects"
+    )
     max_violated_share: float = Field(
-        0.005, gt=0, le=1, description="share of certainly different pairs that eps may join, 0 to 1"
+        0.005, gt=0, le=1, description="'violation': share of certainly different pairs that eps may join"
     )
     max_cut_share: float = Field(
-        0.2, ge=0, le=1, description="share of tracklets that may be cut before eps is raised, 0 to 1"
+        0.2,
+        ge=0,
+        le=1,
+        description="'violation' and fallback_eps: share of tracklets that may be cut before eps is raised",
     )
     fallback_eps: float = Field(
         0.5, gt=0, description="eps where too few tracklets are in one camera at once (the paper's value)"
@@ -48,34 +65,38 @@ def run(context: Context) -> None:
     from stages.reid.model import start_checkpoint
 
     config: IsolateConfig = context.settings
-    tracklets, boxes, crops = context.read(TRACKLETS), context.read(BOXES), context.read(CROPS)
+    tracklets, boxes = context.read(TRACKLETS), context.read(BOXES)
+    crops = context.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     if not config.enabled or not len(crops):
         _write(context, tracklets, boxes, crops)
         return
     features = cached_features(start_checkpoint(context), crops, context.run_dir, context.device)
-    position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
-    crop_tracklet = crops.tracklet_id.map(position).to_numpy()
-    rows = rows_by_tracklet(crop_tracklet, len(tracklets))
-    if config.eps is None:
+    touching, contact = contacts(tracklets, boxes, config.lost_s)
+    possible = contact if config.only_at_contact else None
+    eps = config.eps
+    if eps is None:
         pairs = co_occurring(
             tracklets.camera_id.to_numpy(), tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
         )
-        pairs = apart(pairs, tracklets, boxes)
+        position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
         found = calibrate_eps(
-            features, rows, pairs, min_samples=config.min_samples, max_violated_share=config.max_violated_share,
-            max_cut_share=config.max_cut_share, fallback_eps=config.fallback_eps,
-            rng=np.random.default_rng(context.seed),
+            features, rows_by_tracklet(crops.tracklet_id.map(position).to_numpy(), len(tracklets)),
+            apart(pairs, touching), t_us=crops.t_utc_us.to_numpy(), contact_us=possible, rule=config.calibration,
+            min_samples=config.min_samples, switch_share=config.switch_share,
+            max_violated_share=config.max_violated_share, max_cut_share=config.max_cut_share,
+            fallback_eps=config.fallback_eps, rng=np.random.default_rng(context.seed),
         )  # fmt: skip
         eps = found.eps
-        context.say(f"eps {eps:.3g} from {found.reason}; it cuts {found.cut_share:.1%} of the tracklets")
-        context.note(eps=eps, eps_reason=found.reason, certain_pairs=found.pairs, cut_share=found.cut_share)
-    else:
-        eps = config.eps
-        context.note(eps=eps, eps_reason="set by hand")
+        context.say(f"eps {eps:.3g} from {found.reason}")
+        context.note(eps_reason=found.reason, certain_pairs=found.pairs, cut_share=found.cut_share)
     new = cut_tracklets(
-        tracklets, boxes, crops, features, eps=eps, min_samples=config.min_samples, noise=config.noise
-    )
-    context.note(tracklets_before=len(tracklets), tracklets_after=len(new[0]))
+        tracklets, boxes, crops, features, eps=eps, min_samples=config.min_samples, noise=config.noise,
+        contact_us=dict(zip(tracklets.tracklet_id, possible, strict=True)) if possible is not None else None,
+        contact_window_us=round(config.contact_window_s * 1e6),
+    )  # fmt: skip
+    cut = int(new[0].parent_id[new[0].parent_id != new[0].tracklet_id].nunique())
+    context.note(eps=eps, tracklets_before=len(tracklets), tracklets_after=len(new[0]), tracklets_cut=cut)
+    context.say(f"{cut} of {len(tracklets)} tracklets cut; {len(new[0])} tracklets go on")
     _write(context, *new)
 
 
@@ -88,13 +109,16 @@ def cut_tracklets(
     eps: float,
     min_samples: int = 4,
     noise: Literal["attach", "drop"] = "attach",
+    contact_us: dict[str, npt.NDArray[np.int64]] | None = None,
+    contact_window_us: int = 1_000_000,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The same three tables, with each tracklet of several pieces replaced by ``{tracklet_id}.{i}``, in time order.
 
     Args:
         tracklets, boxes, crops: columns as in the manifests.
         features: (len(crops), D) L2-normalised, row i for row i.
-        eps, min_samples, noise: see `stages.reid.isolation.pieces`. A box that was not cropped goes the way of its
+        eps, min_samples, noise, contact_window_us: see `stages.reid.isolation.pieces`; contact_us: tracklet_id → the
+            same, None: anywhere. A box that was not cropped goes the way of its
             tracklet's nearest crop in time.
 
     A tracklet in one piece keeps its id, and one without crops is left as it is.
@@ -113,7 +137,10 @@ def cut_tracklets(
     for key, at in sorted(crops.groupby("tracklet_id", sort=False).indices.items()):
         name = str(key)
         crop_t = crops.t_utc_us.to_numpy()[at]
-        piece = pieces(features[at], crop_t, eps=eps, min_samples=min_samples, noise=noise)
+        piece = pieces(
+            features[at], crop_t, eps=eps, min_samples=min_samples, noise=noise,
+            contact_us=None if contact_us is None else contact_us[name], contact_window_us=contact_window_us,
+        )  # fmt: skip
         if piece.max() == 0 and piece.min() == 0:
             continue
         ids = [name] if piece.max() == 0 else [f"{name}.{k}" for k in range(piece.max() + 1)]
@@ -141,10 +168,41 @@ def cut_tracklets(
     return joined.astype(tracklets.dtypes.to_dict()), boxes, crops
 
 
-def apart(
-    pairs: npt.NDArray[np.integer], tracklets: pd.DataFrame, boxes: pd.DataFrame
-) -> npt.NDArray[np.integer]:
-    """The (M, 2) pairs whose boxes never touch, where at least 30 such pairs are left; else all of them.
+def contacts(
+    tracklets: pd.DataFrame, boxes: pd.DataFrame, lost_s: float = 0.5
+) -> tuple[set[tuple[int, int]], list[npt.NDArray[np.int64]]]:
+    """Where a tracker can have taken one person for another.
+
+    Returns:
+        The pairs i < j of tracklets (row numbers) whose boxes touch in some frame; and for each tracklet the instants
+        (µs, sorted) at which another's box touches its own, or before and after which it has no box for ``lost_s``.
+    """
+    import numpy as np
+
+    position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
+    boxes = boxes.sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
+    index, t = boxes.tracklet_id.map(position).to_numpy(), boxes.t_utc_us.to_numpy()
+    corners = boxes[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)
+    contact = np.zeros(len(boxes), bool)
+    lost = (np.diff(t) > lost_s * 1e6) & (np.diff(index) == 0)
+    contact[:-1] |= lost
+    contact[1:] |= lost
+    touching: set[tuple[int, int]] = set()
+    for at in boxes.groupby(["video_id", "frame"], sort=False).indices.values():
+        if len(at) < 2:
+            continue
+        b = corners[at]
+        low, high = np.maximum(b[:, None, :2], b[None, :, :2]), np.minimum(b[:, None, 2:], b[None, :, 2:])
+        i, j = np.nonzero(np.triu((high > low).all(2), 1))
+        contact[at[i]] = contact[at[j]] = True
+        touching.update(
+            (min(p), max(p)) for p in zip(index[at[i]].tolist(), index[at[j]].tolist(), strict=True)
+        )
+    return touching, [t[rows[contact[rows]]] for rows in rows_by_tracklet(index, len(tracklets))]
+
+
+def apart(pairs: npt.NDArray[np.integer], touching: set[tuple[int, int]]) -> npt.NDArray[np.integer]:
+    """The (M, 2) pairs i < j whose boxes never touch, where at least 30 such pairs are left; else all of them.
 
     Where two people cross, crops show both and the tracker swaps ids: exactly there "certainly different" is not.
     """
@@ -152,20 +210,7 @@ def apart(
 
     from stages.reid.isolation import MIN_PAIRS
 
-    position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
-    touching: set[tuple[int, int]] = set()
-    index = boxes.tracklet_id.map(position).to_numpy()
-    corners = boxes[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)
-    for at in boxes.groupby(["video_id", "frame"], sort=False).indices.values():
-        if len(at) < 2:
-            continue
-        b = corners[at]
-        low, high = np.maximum(b[:, None, :2], b[None, :, :2]), np.minimum(b[:, None, 2:], b[None, :, 2:])
-        i, j = np.nonzero(np.triu((high > low).all(2), 1))
-        touching.update(zip(index[at[i]].tolist(), index[at[j]].tolist(), strict=True))
-    clean = np.array(
-        [(int(i), int(j)) not in touching and (int(j), int(i)) not in touching for i, j in pairs], bool
-    )
+    clean = np.array([(int(i), int(j)) not in touching for i, j in pairs], bool)
     return pairs[clean] if clean.sum() >= MIN_PAIRS else pairs
 
 

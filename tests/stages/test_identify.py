@@ -86,7 +86,7 @@ def test_people_who_walk_from_camera_to_camera_are_found(seed):
 
 
 def test_time_helps_where_people_look_alike():
-    world = walkway(0, noise=1.1)
+    world = walkway(0, noise=2.0)
     pid = world[0].pid.to_numpy()
     timeless = (*world[:4], np.zeros_like(world[4]), world[5])
     with_time, without = (pair_f1(identities_of(w).identity.to_numpy(), pid) for w in (world, timeless))
@@ -109,7 +109,7 @@ def test_fragments_of_one_camera_are_joined_and_successors_are_not():
     copy = np.append(np.arange(len(table)), 0)
     possible = possible[np.ix_(copy, copy)]
     possible[0, -1] = possible[-1, 0] = True
-    world = (None, tracklets, features[copy], tuple(h[copy] for h in halves[:2]) + (np.arange(len(copy)),),
+    world = (None, tracklets, features[copy], (halves[0][copy], halves[1][copy], np.arange(len(copy))),
              log_prior[np.ix_(copy, copy)], possible)  # fmt: skip
     found = identities_of(world).identity.to_numpy()
     assert found[0] == found[-1]
@@ -353,3 +353,93 @@ def test_files_for_users(tmp_path):
 
 def test_labels_by_first_member():
     assert first_member_labels(np.array([7, 3, 7, 1])).tolist() == [0, 1, 0, 2]
+
+
+def coloured_run(tmp_path, cameras, people=6):
+    """A run's folder with crops of people in plain clothes, one tracklet per person and camera, and two models."""
+    import tarfile
+
+    import cv2
+
+    from data.crops import _add
+    from pipeline.manifests import CROPS, MODEL
+    from pipeline.stage import Context
+    from stages import identify as stage
+    from stages.reid import backbone
+
+    rng = np.random.default_rng(0)
+    colours = rng.integers(30, 226, (people, 2, 3))
+    tables = {m.name: [] for m in (TRACKLETS, BOXES, CROPS, VIDEOS)}
+    for c in range(cameras):
+        video = f"cam{c}_v"
+        tables["videos"].append(
+            (video, f"cam{c}", "/x.mp4", "", "ok", 0, 10**9, 9000, 640, 360, 10.0, "topology", 1.0, 0.0, "")
+        )
+        shard = f"crops/cam{c}.tar"
+        (tmp_path / "crops").mkdir(exist_ok=True)
+        with tarfile.open(tmp_path / shard, "w") as tar:
+            for p in range(people):
+                start = 1_000_000 * (40 * p + 24 * c)
+                name = f"cam{c}_{p}"
+                tables["tracklets"].append((name, name, f"cam{c}", start, start + 1_800_000, 10, 0.9))
+                for k in range(10):
+                    image = np.full((64, 32, 3), 90 + 10 * c, np.uint8)
+                    image[8:34, 6:26], image[34:60, 8:24] = colours[p]
+                    image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+                    offset, size = _add(tar, f"{name}__{k}.jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), 92)
+                    at = (name, video, start // 100_000 + 2 * k, start + 200_000 * k)
+                    tables["boxes"].append((*at, 1.0, 1.0, 33.0, 65.0, 0.9))
+                    tables["crops"].append((*at, shard, offset, size, 32, 64, 0.5))
+    inputs = {}
+    for manifest in (TRACKLETS, BOXES, CROPS, VIDEOS):
+        empty = manifest.empty()
+        frame = pd.DataFrame(tables[manifest.name], columns=list(empty.columns)).astype(
+            empty.dtypes.to_dict()
+        )
+        schema.write(manifest, frame, tmp_path / manifest.file)
+        inputs[manifest.name] = [tmp_path / manifest.file]
+    inputs["model"] = []
+    for round_ in (0, 1):
+        folder = tmp_path / "train" / f"round-{round_}"
+        folder.mkdir(parents=True)
+        network = backbone.build("osnet_x0_25", None, round_ + 1)
+        backbone.save(network, folder / "model.pt")
+        row = {"weights": "model.pt", "digest": "", "backbone": "osnet_x0_25", "dim": network.dim, "steps": 1}
+        schema.write(
+            MODEL, pd.DataFrame([row]).astype(MODEL.empty().dtypes.to_dict()), folder / "model.parquet"
+        )
+        inputs["model"].append(folder / "model.parquet")
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "version: 1\ncameras:\n" + "".join(f"  - {{id: cam{c}}}\n" for c in range(cameras))
+        + ("links:\n  - {from: cam0, to: cam1, distance_m: 30}\n" if cameras > 1 else "")
+    )  # fmt: skip
+    from camera_topology.site import load
+
+    (tmp_path / "out").mkdir()
+    return Context(
+        settings=IdentifyConfig(), run_dir=tmp_path, out=tmp_path / "out", seed=0, device="cpu",
+        sources={
+            "site": load(site), "cut": (10**15, 10**15), "weights": "random", "backbone": "osnet_x0_25",
+            "seed": 0, "device": "cpu",
+        },
+        inputs=inputs, outputs={m.name: m for m in stage.STAGE.outputs},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("cameras", [1, 2])
+def test_the_stage_runs_on_a_run_folder(tmp_path, cameras):
+    from pipeline.manifests import SELECTION
+    from stages import identify as stage
+
+    context = coloured_run(tmp_path, cameras)
+    stage.run(context)
+    found = schema.read(IDENTITIES, tmp_path / "out" / "identities.parquet")
+    selection = schema.read(SELECTION, tmp_path / "out" / "selection.parquet")
+    assert selection["round"].tolist() == [-1, 0, 1] and selection.chosen.sum() == 1
+    assert len(found) == 6 * cameras
+    of = found.set_index("tracklet_id").identity
+    assert all(of[f"cam0_{p}"] != of[f"cam0_{q}"] for p in range(6) for q in range(p))
+    if cameras == 2:  # different clothes and exact walking times: even an untrained network finds most
+        assert sum(of[f"cam0_{p}"] == of[f"cam1_{p}"] for p in range(6)) >= 4
+    assert {p.name for p in (tmp_path / "out" / "mot").iterdir()} == {f"cam{c}_v.txt" for c in range(cameras)}

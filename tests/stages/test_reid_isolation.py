@@ -7,7 +7,7 @@ from sklearn.cluster import DBSCAN
 
 from pipeline import schema
 from pipeline.manifests import BOXES, CROPS, TRACKLETS
-from stages.isolate import apart, cut_tracklets
+from stages.isolate import apart, contacts, cut_tracklets
 from stages.reid.association import euclidean_distances
 from stages.reid.isolation import calibrate_eps, co_occurring, dbscan, joining_eps, nearest_in_time, pieces
 
@@ -115,20 +115,47 @@ def crowd(rng, people=12, n=12, spread=0.05):
     return features, rows, np.array([(i, j) for i in range(people) for j in range(i + 1, people)])
 
 
-def test_calibration_takes_the_largest_eps_that_keeps_certain_pairs_apart():
-    rng = np.random.default_rng(0)
-    features, rows, different = crowd(rng)
-    found = calibrate_eps(features, rows, different, rng=rng)
+def calibrate(features, rows, different, **settings):
+    t = np.arange(len(features)) * 200_000
+    return calibrate_eps(features, rows, different, t_us=t, rng=np.random.default_rng(0), **settings)
+
+
+def test_violation_takes_the_largest_eps_that_keeps_certain_pairs_apart():
+    features, rows, different = crowd(np.random.default_rng(0))
+    found = calibrate(features, rows, different, rule="violation")
     smallest = min(joining_eps(features[rows[i]], features[rows[j]], 4) for i, j in different)
-    assert smallest - 0.025 <= found.eps < smallest
+    assert smallest - 0.05 <= found.eps < smallest
     assert found.violated_share == 0 and found.cut_share == 0 and found.pairs == len(different)
 
 
-def test_few_certain_pairs_fall_back_and_say_so():
+def test_separation_takes_made_up_switches_apart_and_leaves_tracklets_whole():
+    for spread in (0.02, 0.1):
+        features, rows, different = crowd(np.random.default_rng(0), spread=spread)
+        found = calibrate(features, rows, different)
+        assert found.separated_share == 1 and found.cut_share == 0
+
+
+def test_separation_does_not_depend_on_the_scale_of_a_network():
+    # All features crowd in a corner of the sphere, as those of an untrained network do.
+    features, rows, different = crowd(np.random.default_rng(0))
+    narrow = unit(0.05 * features + np.eye(16)[15])
+    found = calibrate(narrow, rows, different)
+    assert found.separated_share == 1 and found.cut_share == 0 and found.eps < 0.1
+
+
+def test_where_persons_cannot_be_told_apart_nothing_is_cut():
     rng = np.random.default_rng(0)
-    features, rows, different = crowd(rng)
+    features = unit(rng.normal(size=(144, 16)))
+    rows = [np.arange(p * 12, (p + 1) * 12) for p in range(12)]
+    different = np.array([(i, j) for i in range(12) for j in range(i + 1, 12)])
+    found = calibrate(features, rows, different)
+    assert all(pieces(features[r], r, eps=found.eps).max() == 0 for r in rows)
+
+
+def test_few_certain_pairs_fall_back_and_say_so():
+    features, rows, different = crowd(np.random.default_rng(0))
     for pairs in (different[:10], different[:0]):
-        found = calibrate_eps(features, rows, pairs, rng=rng)
+        found = calibrate(features, rows, pairs)
         assert found.eps == pytest.approx(0.5) and f"only {len(pairs)} pairs" in found.reason
 
 
@@ -144,18 +171,32 @@ def test_eps_is_raised_where_it_would_shatter_tracklets():
     features = unit(np.concatenate([circle(turning[p]) for p in range(3) for _ in range(5)]))
     rows = [np.arange(k * 12, (k + 1) * 12) for k in range(15)]
     different = np.array([(i, j) for i in range(15) for j in range(i + 1, 15) if i // 5 != j // 5])
-    found = calibrate_eps(features, rows, different, max_cut_share=0.2, rng=rng)
+    found = calibrate(features, rows, different, rule="violation", max_cut_share=0.2)
     assert found.cut_share <= 0.2 and 0.9 < found.eps < 1.05 and "raised" in found.reason
-    kept = calibrate_eps(features, rows, different, max_cut_share=1.0, rng=rng)
+    kept = calibrate(features, rows, different, rule="violation", max_cut_share=1.0)
     assert kept.cut_share == 1.0 and 0.5 < kept.eps < 0.6
-    hopeless = calibrate_eps(features, rows, different, max_cut_share=0.0, grid=np.array([0.5, 0.7]), rng=rng)
-    assert hopeless.cut_share == 0 and hopeless.eps >= 2
+    assert calibrate(features, rows, different).cut_share == 0  # cutting gains less than it costs
 
 
 def test_calibration_of_nothing():
-    none = np.zeros((0, 4), np.float32)
-    found = calibrate_eps(none, [], np.zeros((0, 2), int), rng=np.random.default_rng(0))
+    found = calibrate(np.zeros((0, 4), np.float32), [], np.zeros((0, 2), int))
     assert found.eps == pytest.approx(0.5) and np.isnan(found.violated_share)
+
+
+def test_a_cut_needs_a_contact_nearby():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([looks(rng, 3, 10), looks(rng, 1, 10), looks(rng, 2, 10)])
+    t = np.arange(30) * 200_000
+
+    def cut(*contact_s):
+        contact = (np.array(contact_s) * 1e6).astype(np.int64)
+        return pieces(features, t, eps=0.5, contact_us=contact, contact_window_us=500_000).tolist()
+
+    assert cut() == [0] * 30  # somebody alone who turns is one person
+    assert cut(1.9) == [0] * 10 + [1] * 20
+    assert cut(1.4) == [0] * 10 + [1] * 20 and cut(1.2) == [0] * 30
+    assert cut(2.4, 4.0) == [0] * 10 + [1] * 10 + [2] * 10
+    assert pieces(features, t, eps=0.5).max() == 2
 
 
 def tables(people_of):
@@ -216,11 +257,20 @@ def test_tables_without_crops_pass_through():
     assert [len(t) for t in cut_tracklets(*empty, features[:0], eps=0.5)] == [0, 0, 0]
 
 
-def test_pairs_whose_boxes_touch_are_left_out_while_enough_remain():
+def test_contacts_and_pairs_that_never_touch():
     tracklets, boxes, *_ = tables([[0] * 4] * 10)
     pairs = co_occurring(tracklets.camera_id, tracklets.t_start_us, tracklets.t_end_us)
-    assert len(pairs) == 45 and len(apart(pairs, tracklets, boxes)) == 45
-    close = boxes.assign(x1=np.where(boxes.tracklet_id == "gate_2026_1", boxes.x1 - 90, boxes.x1))
-    assert [0, 1] in pairs.tolist() and [0, 1] not in apart(pairs, tracklets, close).tolist()
-    assert len(apart(pairs, tracklets, close)) == 44
-    assert len(apart(pairs[:5], tracklets, close)) == 5
+    touching, contact = contacts(tracklets, boxes)
+    assert not touching and all(len(c) == 0 for c in contact)
+    assert len(apart(pairs, touching)) == len(pairs) == 45
+    # In frame 2 the second tracklet reaches over to the first.
+    near = (boxes.tracklet_id == "gate_2026_1") & (boxes.frame == 2)
+    touching, contact = contacts(tracklets, boxes.assign(x1=np.where(near, boxes.x1 - 90, boxes.x1)))
+    assert touching == {(0, 1)}
+    assert [c.tolist() for c in contact[:3]] == [[200_000], [200_000], []]
+    assert len(apart(pairs, touching)) == 44 and [0, 1] not in apart(pairs, touching).tolist()
+    assert len(apart(pairs[:5], touching)) == 5
+    # A second without a box: lost before and after.
+    late = boxes.assign(t_utc_us=boxes.t_utc_us + np.where(boxes.frame >= 2, 1_000_000, 0))
+    assert contacts(tracklets, late)[1][0].tolist() == [100_000, 1_200_000]
+    assert contacts(tracklets.iloc[:0], boxes.iloc[:0]) == (set(), [])
