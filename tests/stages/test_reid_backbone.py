@@ -7,6 +7,15 @@ from pipeline.errors import UserError
 from stages.reid import backbone
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small images are no work for two threads: beside other jobs they would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def images():
     return torch.randn(3, 3, 64, 32, generator=torch.Generator().manual_seed(5))

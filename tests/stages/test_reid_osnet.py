@@ -7,6 +7,15 @@ from stages.reid import backbone
 from stages.reid.osnet import DIM, WIDTHS, AggregationGate, OmniScaleBlock, OSNet
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small images are no work for two threads: beside other jobs they would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_parameters_are_those_of_the_paper():
     """Table 1 of the paper: 2.2 million parameters at full width, without a classifier."""
     counted = sum(p.numel() for p in OSNet(WIDTHS["osnet_x1_0"]).parameters())
