@@ -10,6 +10,7 @@ from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACK
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -64,7 +65,9 @@ def run(context: Context) -> None:
     crops = context.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)
     features = cached_features(chosen, crops, context.run_dir, context.device)
-    log_prior, possible = dense_prior(site, tracklets)
+    videos = context.read(VIDEOS)
+    clock_std_s = {str(c): float(v) for c, v in videos.groupby("camera_id").time_std_s.max().items()}
+    log_prior, possible = dense_prior(site, tracklets, clock_std_s)
     evidence = weigh(
         tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id)),
         _halves(features, crops, tracklets),
@@ -75,7 +78,6 @@ def run(context: Context) -> None:
     )
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     context.write(IDENTITIES, identities)
-    videos = context.read(VIDEOS)
     write_files(context.out, identities, tracklets, context.read(BOXES), videos)
     people = identities.groupby("identity").tracklet_id.agg(list)
     camera = tracklets.set_index("tracklet_id").camera_id
@@ -178,10 +180,12 @@ def confidences(
     return np.asarray(expit(own - np.where(own_size > 0, np.maximum(rival, min_log_odds), rival)))
 
 
-def dense_prior(site: Site, tracklets: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def dense_prior(
+    site: Site, tracklets: pd.DataFrame, clock_std_s: Mapping[str, float] | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """(T, T) log-prior across cameras, and (T, T) whether two tracklets can be one person at all.
 
-    Memory grows with the square: 3,000 tracklets take some 300 MB.
+    clock_std_s: camera → uncertainty of its clock, s. Memory grows with the square: 3,000 tracklets take some 300 MB.
     """
     import numpy as np
 
@@ -195,11 +199,13 @@ def dense_prior(site: Site, tracklets: pd.DataFrame) -> tuple[npt.NDArray[np.flo
     across = camera[i] != camera[j]
     i, j = i[across], j[across]
     if len(i):
-        prior = pair_prior(site, camera[i], start[i], end[i], camera[j], start[j], end[j])
+        prior = pair_prior(
+            site, camera[i], start[i], end[i], camera[j], start[j], end[j], clock_std_s=clock_std_s
+        )
         log_prior[i, j] = log_prior[j, i] = prior.log_prior
         possible[i, j] = possible[j, i] = prior.gate
     if n:
-        a, b = certain_negatives(site, camera, start, end).T
+        a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
         possible[a, b] = possible[b, a] = False
     return log_prior, possible
 
@@ -220,7 +226,7 @@ def _select(context: Context, site: Site) -> Path:
     footage = training_footage(context)
     used, signals = "last", [float("nan")] * len(states)
     if config.signal != "last" and len(footage.tracklets) > 1:
-        log_prior, possible = dense_prior(site, footage.tracklets)
+        log_prior, possible = dense_prior(site, footage.tracklets, footage.clock_std_s)
         for used in dict.fromkeys((config.signal, "split_rank1")):
             signals = [
                 health_signal(

@@ -32,6 +32,7 @@ _BINS = np.append(
 _FLAT = np.append(
     np.full(len(_BINS) - 2, 0.9 / (len(_BINS) - 2)), 0.1
 )  # background where few pairs were seen
+_TELLING = 0.25  # a prior that varies by less than this many deviations tells nobody apart
 _FLAT_PAIRS = 30.0  # so many pairs does that assumption weigh
 
 
@@ -95,14 +96,15 @@ class Matches:
 
 
 def time_is_known(surprise_: Matrix, camera: npt.NDArray[np.generic]) -> Bools:
-    """(N, N) False for pairs of cameras whose prior is one constant, so that time says nothing about them.
+    """(N, N) False for pairs of cameras whose prior is as good as constant, so that time says nothing about them.
 
-    All pairs being out of reach alike (another day, say) is no such constant.
+    So it is where no link is declared or a clock was assumed. All pairs being out of reach alike (another day, say) is
+    no such constant.
     """
     known = np.ones(surprise_.shape, bool)
     for a, b, block in _camera_blocks(camera):
         values = surprise_[block]
-        if np.ptp(values) < 1e-6 and values.max() < _BINS[-2]:
+        if np.ptp(values) < _TELLING and values.max() < _BINS[-2]:
             known[block] = False
             known[np.ix_(b, a)] = False
     return known

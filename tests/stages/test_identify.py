@@ -443,3 +443,29 @@ def test_the_stage_runs_on_a_run_folder(tmp_path, cameras):
     if cameras == 2:  # different clothes and exact walking times: even an untrained network finds most
         assert sum(of[f"cam0_{p}"] == of[f"cam1_{p}"] for p in range(6)) >= 4
     assert {p.name for p in (tmp_path / "out" / "mot").iterdir()} == {f"cam{c}_v.txt" for c in range(cameras)}
+
+
+def test_a_clock_that_was_assumed_says_nothing_about_time(tmp_path):
+    from camera_topology.site import load
+    from stages.identify import dense_prior
+
+    file = tmp_path / "site.yaml"
+    file.write_text("cameras: [{id: c0}, {id: c1}, {id: c2}]\nlinks: [{from: c0, to: c1, distance_m: 75}]\n")
+    table, tracklets, features, halves, _, _ = walkway(0)
+    trusted, possible = dense_prior(load(file), tracklets, {"c0": 0.5, "c1": 0.5})
+    assumed, _ = dense_prior(load(file), tracklets, {"c0": 1e6, "c1": 0.5})
+    camera = table.camera.to_numpy()
+    pair = np.ix_(camera == 0, camera == 1)
+    assert np.ptp(trusted[pair]) > 1
+    for log_prior in (trusted, assumed):
+        evidence = weigh(
+            features, halves, tracklets, log_prior, possible, IdentifyConfig(centre_cameras=False)
+        )
+        d = np.linalg.norm(features[:, None] - features[None], axis=2)
+        time = evidence.log_odds - evidence.across.log_odds(d)
+        says = np.ptp(time[pair][np.isfinite(time[pair])]) > 1
+        assert says == (log_prior is trusted)
+        unlisted = time[np.ix_(camera == 0, camera == 2)]
+        assert np.allclose(unlisted[np.isfinite(unlisted)], 0, atol=1e-3)
+    together = (camera[:, None] == camera[None]) & ~possible
+    assert together[np.eye(len(camera), dtype=bool)].all() and possible[pair].any()
