@@ -41,7 +41,7 @@ class IsolateConfig(Settings):
         "that joins fewer than max_violated_share of certainly different pairs",
     )
     switch_share: float = Field(
-        0.2, gt=0, lt=1, description="'separation': share of switched tracklets that one expects"
+        0.1, gt=0, lt=1, description="'separation': share of switched tracklets that one expects"
     )
     max_violated_share: float = Field(
         0.005, gt=0, le=1, description="'violation': share of certainly different pairs that eps may join"
