@@ -10,6 +10,7 @@ from types import ModuleType
 
 import cv2
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from data.synthetic.cameras import HEIGHT, WIDTH
 from data.synthetic.others import other_pictures
@@ -19,6 +20,9 @@ from data.synthetic.world import build_world
 ARCHITECTURE = "yolo26n.yaml"
 DETECTOR_PATH = Path(__file__).with_name("detector.pt")
 IMAGE_SIZE = 320
+NMS_IOU = (
+    0.5  # ultralytics' 0.7 lets second boxes of one person through: after so short a training boxes are loose
+)
 EPOCHS = 9
 TRAIN_SEED, HELD_OUT_SEED = 501, 502
 MIN_LABEL_VISIBILITY = 0.2
@@ -141,7 +145,7 @@ def _forget_paths(checkpoint: Path) -> None:
 def measure_on_site(
     weights: Path, confidence: float = 0.3, every: int = 15, image_size: int = IMAGE_SIZE
 ) -> dict[str, float]:
-    """Precision and recall at IoU 0.5 on frames of the demo site, against truth of at least half visible people (others are neither)."""
+    """Precision and recall on frames of the demo site, one to one at IoU 0.5, against every truth box (visibility ≥ 0.1)."""
     model = _quiet_ultralytics().YOLO(str(weights))
     world = build_world()
     found = missed = wrong = 0
@@ -151,19 +155,21 @@ def measure_on_site(
                 if frame % every:
                     continue
                 image, truth = studio(camera).picture(stands, frame)
-                result = model.predict(image, imgsz=image_size, conf=confidence, device="cpu", verbose=False)[
-                    0
-                ]
+                result = model.predict(
+                    image, imgsz=image_size, conf=confidence, iou=NMS_IOU, device="cpu", verbose=False
+                )[0]
                 iou = _iou(
                     result.boxes.xyxy.numpy(),
                     np.array([[b.x1, b.y1, b.x2, b.y2] for b in truth], float).reshape(-1, 4),
                 )
-                clear = np.array([b.visibility >= 0.5 for b in truth], bool)
-                hit = iou >= 0.5
-                hit_people = np.any(hit, axis=0).reshape(-1)
-                found += int((hit_people & clear).sum())
-                missed += int((~hit_people & clear).sum())
-                wrong += int((~np.any(hit, axis=1)).sum())
+                hit = (iou >= 0.5).astype(float)
+                pairs = list(
+                    zip(*linear_sum_assignment(-hit), strict=True)
+                )  # one box per person: a second one is wrong
+                matched = {int(j) for i, j in pairs if hit[i, j]}
+                found += len(matched)
+                wrong += len(hit) - len(matched)
+                missed += len(truth) - len(matched)
     return {"site_precision": found / max(found + wrong, 1), "site_recall": found / max(found + missed, 1)}
 
 

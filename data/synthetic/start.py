@@ -26,7 +26,7 @@ IMAGE_SIZE = (128, 64)  # height, width: the figures are 40 to 130 pixels tall
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROP_SEED = 601
 TEMPERATURE = 0.15
-STEPS, CAMERAS_PER_BATCH, CROPS_PER_CAMERA = 300, 3, 24
+STEPS, CAMERAS_PER_BATCH, CROPS_PER_CAMERA = 350, 3, 24
 
 
 def _cut(image: np.ndarray, box: TruthBox, size: tuple[int, int]) -> np.ndarray:
