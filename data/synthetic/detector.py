@@ -20,9 +20,8 @@ from data.synthetic.world import build_world
 ARCHITECTURE = "yolo26n.yaml"
 DETECTOR_PATH = Path(__file__).with_name("detector.pt")
 IMAGE_SIZE = 320
-NMS_IOU = (
-    0.5  # ultralytics' 0.7 lets second boxes of one person through: after so short a training boxes are loose
-)
+# Ultralytics' own 0.7 lets second boxes of one person through: after so short a training boxes are loose.
+NMS_IOU = 0.5
 EPOCHS = 9
 TRAIN_SEED, HELD_OUT_SEED = 501, 502
 MIN_LABEL_VISIBILITY = 0.2
@@ -109,6 +108,7 @@ def train_detector(
         held_out = ultralytics.YOLO(str(out_path)).val(
             data=str(folder / "people.yaml"),
             imgsz=IMAGE_SIZE,
+            iou=NMS_IOU,
             device="cpu",
             plots=False,
             workers=0,
