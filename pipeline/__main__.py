@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Libraries must neither upload nor install behind the user's back.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Threads that spin while they wait slow a busy machine down three times; sleeping costs an idle one nothing.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return int(options.command(options) or 0)
     except UserError as error:
@@ -122,6 +124,7 @@ def _runner(options: argparse.Namespace) -> tuple[Runner, Request]:
         seed=run_settings.seed,
         device=_device(run_settings.device),
         holdout_share=run_settings.holdout_share,
+        image_size=run_settings.image_size,
     )
     return Runner(options.run, nodes, settings, sources), request
 

@@ -26,6 +26,7 @@ class RunSettings(Settings):
     rounds: int = Field(5, ge=0, le=1000, description="rounds of associate and train after round 0")
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
+    image_size: tuple[int, int] = Field((256, 128), description="height and width of the network's input, px")
     holdout_share: float = Field(
         0.2,
         ge=0,

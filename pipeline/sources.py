@@ -47,13 +47,21 @@ class Sources:
     """Values by name (`value`) and what of them decides a result (`fingerprint`)."""
 
     def __init__(
-        self, request: Request, run_dir: Path, *, seed: int, device: str, holdout_share: float
+        self,
+        request: Request,
+        run_dir: Path,
+        *,
+        seed: int,
+        device: str,
+        holdout_share: float,
+        image_size: tuple[int, int],
     ) -> None:
         self.request = request
         self.run_dir = run_dir
         self.seed = seed
         self.device = device
         self.holdout_share = holdout_share
+        self.image_size = image_size
 
     def value(self, name: str) -> Any:
         getters: dict[str, Callable[[], Any]] = {
@@ -64,6 +72,7 @@ class Sources:
             "backbone": lambda: self.request.backbone or "osnet_x0_25",
             "ground_truth": lambda: self.ground_truth,
             "cut": lambda: self.cut,
+            "image_size": lambda: self.image_size,
             "seed": lambda: self.seed,
             "device": lambda: self.device,
         }

@@ -40,5 +40,5 @@ STAGE = Stage(
     config=Settings,  # the method's own, see pipeline.graph
     version=1,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
 )

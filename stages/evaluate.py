@@ -265,6 +265,6 @@ STAGE = Stage(
     config=EvaluateConfig,
     version=1,
     run=run,
-    sources=("cut", "weights", "backbone", "seed", "device"),
+    sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
     extra_inputs=(SUPERVISED_MODEL,),
 )  # fmt: skip

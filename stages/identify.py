@@ -338,5 +338,5 @@ STAGE = Stage(
     config=IdentifyConfig,
     version=1,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
 )

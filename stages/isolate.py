@@ -236,5 +236,5 @@ STAGE = Stage(
     config=IsolateConfig,
     version=1,
     run=run,
-    sources=("weights", "backbone", "seed", "device"),
+    sources=("weights", "backbone", "image_size", "seed", "device"),
 )

@@ -24,17 +24,19 @@ class SupervisedConfig(Settings):
     batch_people: int = Field(16, ge=2, description="P, people in a batch")
     batch_images: int = Field(4, ge=2, description="K, images of each person in a batch")
     margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss")
-    learning_rate: float = Field(3e-4, gt=0, description="Adam's start rate")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
 
 
 def run(ctx: Context) -> None:
     import numpy as np
+    import torch
+    from torch.nn import functional
 
     from stages.reid.losses import batch_hard_triplet
     from stages.reid.model import start_network, write_model
-    from stages.reid.samplers import identity_batches
-    from stages.reid.training import fit
+    from stages.reid.samplers import Batch, identity_batches
+    from stages.reid.training import cosine, fit
     from stages.reid.training_part import training_footage, training_images
 
     footage = training_footage(ctx)
@@ -49,6 +51,11 @@ def run(ctx: Context) -> None:
     of_crop = np.array([row_of[t] for t in footage.crops.tracklet_id])
     random = np.random.default_rng([ctx.seed, 99])
     network, settings = start_network(ctx), ctx.settings
+
+    def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.as_tensor(batch.labels, device=features.device)
+        return batch_hard_triplet(functional.normalize(features), labels, margin=settings.margin)
+
     epochs = (
         identity_batches(
             of_crop, rows, pid[rows], np.full(len(rows), "site"), footage.tracklets.camera_id.to_numpy(),
@@ -62,7 +69,8 @@ def run(ctx: Context) -> None:
                 network,
                 training_images(ctx, footage, network),
                 epochs,
-                lambda features, labels: batch_hard_triplet(features, labels, margin=settings.margin),
+                loss,
+                schedule=cosine(settings.epochs),
                 learning_rate=settings.learning_rate,
                 weight_decay=settings.weight_decay,
                 seed=ctx.seed,
@@ -95,5 +103,5 @@ STAGE = Stage(
     config=SupervisedConfig,
     version=1,
     run=run,
-    sources=("cut", "weights", "backbone", "seed", "device"),
+    sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
 )

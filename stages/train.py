@@ -29,7 +29,8 @@ def run(ctx: Context) -> None:
             f"train@{ctx.round}",
         )
     )
-    write_model(ctx, MODEL, network, steps=len(log))
+    before = int(ctx.read(MODEL).steps.iloc[0]) if ctx.has(MODEL) else 0
+    write_model(ctx, MODEL, network, steps=len(log), before=before)
     write_log(ctx, log)
 
 
@@ -55,5 +56,5 @@ STAGE = Stage(
     config=Settings,  # the method's own, see pipeline.graph
     version=1,
     run=run,
-    sources=("cut", "weights", "backbone", "seed", "device"),
+    sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
 )

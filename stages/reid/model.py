@@ -15,11 +15,13 @@ CHECKPOINT = "model.pt"
 
 
 def start_network(ctx: Context) -> ReidNetwork:
-    """The network every method starts from: sources 'backbone', 'weights' and 'seed'."""
+    """The network every method starts from: sources 'backbone', 'weights', 'image_size' and 'seed'."""
     from stages.reid import backbone
 
     weights = ctx.source("weights")
-    return backbone.build(ctx.source("backbone"), None if weights == "random" else weights, ctx.seed)
+    return backbone.build(
+        ctx.source("backbone"), None if weights == "random" else weights, ctx.seed, ctx.source("image_size")
+    )
 
 
 def start_checkpoint(ctx: Context) -> Path:
@@ -28,7 +30,7 @@ def start_checkpoint(ctx: Context) -> Path:
     from stages.reid import backbone
 
     weights = ctx.source("weights")
-    content = {"backbone": ctx.source("backbone"), "weights": ctx.digest_of("weights")}
+    content = {name: ctx.digest_of(name) for name in ("backbone", "weights", "image_size")}
     if weights == "random":
         content["seed"] = ctx.seed
     folder = ctx.run_dir / "start" / text_digest(content)
@@ -50,8 +52,8 @@ def read_network(table: Path) -> ReidNetwork:
     return backbone.load(checkpoint_beside(table))
 
 
-def write_model(ctx: Context, manifest: Manifest, network: ReidNetwork, steps: int) -> None:
-    """Save ``network`` in the stage's folder and write the one-row table beside it."""
+def write_model(ctx: Context, manifest: Manifest, network: ReidNetwork, steps: int, before: int = 0) -> None:
+    """Save ``network`` in the stage's folder and write the one-row table beside it; ``before`` steps came earlier."""
     import hashlib
 
     import pandas as pd
@@ -65,6 +67,6 @@ def write_model(ctx: Context, manifest: Manifest, network: ReidNetwork, steps: i
         "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
         "backbone": network.name,
         "dim": network.dim,
-        "steps": steps,
+        "steps": before + steps,
     }
     ctx.write(manifest, pd.DataFrame([row]))

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
 from stages.reid.backbone import ReidNetwork
 from stages.reid.images import Augmentation, CropStore, augment, normalise
+from stages.reid.samplers import Batch
 
-Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Loss = Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
 Schedule = Callable[[int], float]
-
-
-class Crops(Protocol):
-    """One batch: rows of the store and their labels (see `stages.reid.samplers.Batch`)."""
-
-    @property
-    def crops(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def labels(self) -> npt.NDArray[np.int64]: ...
 
 
 def constant(epoch: int) -> float:
@@ -47,7 +37,7 @@ def cosine(total: int, floor: float = 0.01) -> Schedule:
 def fit(
     network: ReidNetwork,
     images: CropStore,
-    epochs: Iterable[Iterable[Crops]],
+    epochs: Iterable[Iterable[Batch]],
     loss: Loss,
     *,
     learning_rate: float,
@@ -64,7 +54,7 @@ def fit(
 
     Args:
         epochs: batches of each epoch, drawn when their turn comes.
-        loss: (pooled features (B, D) float32, labels (B,)) to (loss, active share).
+        loss: (pooled features (B, D) float32, their batch) to (loss, active share).
         learning_rate: Adam's, times ``schedule(epoch)``; rises linearly over the first ``warmup_steps``.
         average_decay: end on the exponential average of the weights over steps instead of the last ones. The decay
             is ramped, min(decay, (1 + t) / (10 + t)), so that a short training does not end on its start. BN running
@@ -89,10 +79,9 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             pixels = augment(images.batch(batch.crops).to(device), augmentation, generator, network.mean)
-            labels = torch.as_tensor(batch.labels, device=device)
             with torch.autocast(kind, torch.bfloat16, enabled=bf16):
                 pooled, _ = network(normalise(pixels, network))
-            value, active = loss(pooled.float(), labels)
+            value, active = loss(pooled.float(), batch)
             if not torch.isfinite(value):
                 raise UserError(
                     f"training: the loss is {value.item()} at step {step} of epoch {epoch}; "

@@ -1,7 +1,5 @@
 """The training loop on tiny worlds: it learns, repeats itself, and stops with a sentence."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +9,7 @@ from stages.reid import backbone
 from stages.reid.features import embed_images
 from stages.reid.images import Augmentation
 from stages.reid.losses import batch_hard_triplet
+from stages.reid.samplers import Batch
 from stages.reid.training import WeightAverage, cosine, fast_bf16, fit, steps_down
 
 SIZE = (32, 16)
@@ -23,11 +22,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-class Batch(NamedTuple):
-    crops: np.ndarray
-    labels: np.ndarray
 
 
 class Store:
@@ -57,15 +51,15 @@ def batches(labels, count, seed=0, size=16):
     random = np.random.default_rng(seed)
     for _ in range(count):
         rows = random.choice(len(labels), size, replace=False)
-        yield Batch(rows, labels[rows])
+        yield Batch(rows, labels[rows], labels[rows])
 
 
 def network():
     return backbone.build("osnet_x0_25", None, seed=0, image_size=SIZE)
 
 
-def hinge(features, labels):
-    return batch_hard_triplet(features, labels, margin=0.3)
+def hinge(features, batch):
+    return batch_hard_triplet(features, torch.from_numpy(batch.labels), margin=0.3)
 
 
 def trained(epochs=2, steps=2, start=None, **settings):
@@ -102,7 +96,7 @@ def test_it_learns_to_tell_people_apart():
     log = list(
         fit(
             net, Store(images), (batches(labels, 14, e, size=32) for e in range(5)),
-            lambda f, y: batch_hard_triplet(torch.nn.functional.normalize(f), y, margin=0.3),
+            lambda f, b: hinge(torch.nn.functional.normalize(f), b),
             learning_rate=2e-3, weight_decay=0.0, seed=0, device="cpu", average_decay=0.9,
             augmentation=Augmentation(shift_px=2),
         )
@@ -152,7 +146,7 @@ def test_a_loss_that_is_not_a_number_is_one_sentence():
     images, labels = people()
     with pytest.raises(UserError, match=r"loss is nan at step 0.*learning rate"):
         list(
-            fit(network(), Store(images), [batches(labels, 2)], lambda f, y: (f.sum() * torch.nan, f.sum()),
+            fit(network(), Store(images), [batches(labels, 2)], lambda f, b: (f.sum() * torch.nan, f.sum()),
                 learning_rate=1e-3, weight_decay=0.0, seed=0, device="cpu")
         )  # fmt: skip
 
