@@ -16,6 +16,7 @@ from pipeline import config, graph
 from pipeline.errors import UserError
 from pipeline.runner import Runner
 from pipeline.sources import Request, Sources
+from pipeline.stage import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,16 +105,11 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _runner(options: argparse.Namespace) -> tuple[Runner, Request]:
     request = _request(options)
-    overrides, method = request.sets, "tastr"
     file = config.named(request.config) if request.config else None
-    run_only = config.load({"run": config.RunSettings}, None, [s for s in overrides if s.startswith("run.")])
-    method = run_only["run"].method
-    sections = {"run": config.RunSettings, **graph.sections(method)}
-    settings = config.load(sections, file, overrides)
-    run_settings = settings["run"]
-    if run_settings.method != method:
-        method = run_settings.method
-        settings = config.load({"run": config.RunSettings, **graph.sections(method)}, file, overrides)
+    run_settings = config.load_run(file, request.sets)
+    method = run_settings.method
+    sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
+    settings = config.load(sections, file, request.sets)
     supervised_done = (options.run / "supervised" / "receipt.json").is_file()
     nodes = graph.build(
         method, run_settings.rounds, supervised=getattr(options, "supervised", False) or supervised_done
@@ -140,7 +136,7 @@ def _until(runner: Runner, options: argparse.Namespace) -> list[Any]:
     names = [node.id for node in runner.nodes]
     wanted = options.until
     if wanted in graph.ROUND:
-        last = options.round or str(runner.settings["run"].rounds)  # type: ignore[attr-defined]
+        last = options.round or str(sum(n.stage.name == "train" for n in runner.nodes) - 1)
         wanted = f"{wanted}@{last}"
     if wanted not in names:
         from pipeline.errors import closest

@@ -6,9 +6,9 @@ what differs: class defaults < config file < SET.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -35,7 +35,12 @@ class RunSettings(Settings):
     )
 
 
-def load(sections: Mapping[str, type[Settings]], file: Path | None, overrides: list[str]) -> dict[str, Any]:
+Setting = tuple[tuple[str, ...], Any, str]  # key path, value, and where it was written
+
+
+def load(
+    sections: Mapping[str, type[Settings]], file: Path | None, overrides: Sequence[str]
+) -> dict[str, Settings]:
     """Validated settings by section name.
 
     Args:
@@ -46,11 +51,18 @@ def load(sections: Mapping[str, type[Settings]], file: Path | None, overrides: l
     Raises:
         UserError: a section, key or value is wrong; names the file and line, or SET.
     """
-    tree: dict[str, dict[str, Any]] = {}
-    origin: dict[tuple[str, ...], str] = {}
-    if file is not None:
-        for keys, value, where in _leaves(file):
-            _insert(sections, tree, origin, keys, value, where)
+    return _validated(sections, _given(file, overrides))
+
+
+def load_run(file: Path | None, overrides: Sequence[str]) -> RunSettings:
+    """The section `run` alone: it names the method, whose sections the rest is checked against."""
+    given = [setting for setting in _given(file, overrides) if setting[0][0] == "run"]
+    return cast(RunSettings, _validated({"run": RunSettings}, given)["run"])
+
+
+def _given(file: Path | None, overrides: Sequence[str]) -> list[Setting]:
+    """What file and SET say, in this order, not yet checked against any section."""
+    given = _leaves(file) if file is not None else []
     for text in overrides:
         key, sign, value = text.partition("=")
         if not sign or "." not in key:
@@ -59,7 +71,15 @@ def load(sections: Mapping[str, type[Settings]], file: Path | None, overrides: l
             parsed = yaml.safe_load(value)
         except yaml.YAMLError:
             parsed = value
-        _insert(sections, tree, origin, tuple(key.strip().split(".")), parsed, f'SET="{text}"')
+        given.append((tuple(key.strip().split(".")), parsed, f'SET="{text}"'))
+    return given
+
+
+def _validated(sections: Mapping[str, type[Settings]], given: list[Setting]) -> dict[str, Settings]:
+    tree: dict[str, dict[str, Any]] = {}
+    origin: dict[tuple[str, ...], str] = {}
+    for keys, value, where in given:
+        _insert(sections, tree, origin, keys, value, where)
     settings = {}
     for name, config in sections.items():
         try:
@@ -120,7 +140,7 @@ def _insert(
     origin[keys[:2]] = where
 
 
-def _leaves(file: Path) -> list[tuple[tuple[str, ...], Any, str]]:
+def _leaves(file: Path) -> list[Setting]:
     """(key path, value, 'file:line') of every setting in a YAML file, two levels deep."""
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -134,7 +154,7 @@ def _leaves(file: Path) -> list[tuple[tuple[str, ...], Any, str]]:
         return []
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{file}: wants sections such as 'track:', each with settings below it.")
-    leaves = []
+    leaves: list[Setting] = []
     for key, below in root.value:
         where = f"{file}:{key.start_mark.line + 1}"
         if not isinstance(below, yaml.MappingNode):

@@ -189,10 +189,10 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
     from stages.reid.features import tracklet_features
 
     tracklets = footage.tracklets
-    x = tracklet_features(features, footage.crops.tracklet_id, tracklets.tracklet_id)
+    x = tracklet_features(features, list(footage.crops.tracklet_id), list(tracklets.tracklet_id))
     of_camera = tracklets.groupby("camera_id").indices
     found = []
-    for camera_a, camera_b in combinations(sorted(of_camera), 2):
+    for camera_a, camera_b in combinations(sorted(map(str, of_camera)), 2):
         a, b = of_camera[camera_a], of_camera[camera_b]
         d = euclidean_distances(x[a], x[b])  # Eq. 2
         prior = pair_prior(

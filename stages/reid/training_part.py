@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camera_topology.site import without_file
 from pipeline.manifests import CROPS, TRACKLETS, VIDEOS
 from pipeline.stage import Context
 from stages.methods import Footage
@@ -23,11 +24,13 @@ def before(tracklets: pd.DataFrame, crops: pd.DataFrame, until_us: int) -> tuple
 
 
 def training_footage(ctx: Context) -> Footage:
-    """The training part of the stage's tracklets and crops. Needs the sources 'cut', and 'site' where declared."""
+    """The training part of the stage's tracklets and crops. Needs the source 'cut'."""
     train_until_us, _ = ctx.source("cut")
     tracklets, crops = before(ctx.read(TRACKLETS), ctx.read(CROPS), train_until_us)
-    clock_std_s = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max().to_dict()
-    return Footage(tracklets, crops, ctx.sources.get("site"), clock_std_s)
+    clock_std_s = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max()
+    # A stage that did not declare the site must not depend on it: it gets one that says nothing.
+    site = ctx.sources.get("site") or without_file([])
+    return Footage(tracklets, crops, site, {str(k): float(v) for k, v in clock_std_s.items()})
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:
