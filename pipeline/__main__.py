@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # Threads that spin while they wait slow a busy machine down three times; sleeping costs an idle one nothing.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.simplefilter("once")
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         return int(options.command(options) or 0)
     except UserError as error:

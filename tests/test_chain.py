@@ -1,0 +1,230 @@
+"""The whole chain on a tiny site made here: two cameras, six people, finished detections, a network of random weights.
+
+What is tested is that footage goes in and identities, measures and a report come out, that truth and the time after
+the cut stay out of training, and what is run again when something changes.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FPS, SECONDS = 10, 16
+STARTS = {"20260301T080000Z": 0, "20260301T090000Z": 6}
+SITE = """
+version: 1
+cameras:
+  - {id: east, videos: ["east_*.mp4"]}
+  - {id: west, videos: ["west_*.mp4"]}
+links:
+  - {from: east, to: west, distance_m: 5}
+evaluation: {train_until: "2026-03-01T08:30:00Z", test_from: "2026-03-01T08:30:00Z"}
+"""
+FAST = (
+    "run.rounds=1 run.image_size=[32,16] train.epochs=1 train.round_epochs=1 supervised.epochs=1 "
+    "train.batch_tracklets=4 train.batch_images=2 evaluate.draws=100 isolate.min_samples=2"
+)
+
+
+def film(path, start, camera, people):
+    """People walk past one after another, each a two-coloured block; returns MOT text rows (frame, id, x, y, w, h)."""
+    colours = np.random.default_rng(5).integers(30, 226, (99, 2, 3))
+    rows = []
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for n in range(FPS * SECONDS):
+            picture = np.full((96, 160, 3), 128, np.uint8)
+            for k, pid in enumerate(people):
+                x = 4 * (n - 40 * k - (8 if camera == "west" else 0)) - 30
+                if 0 <= x <= 130:
+                    picture[20:50, x : x + 24], picture[50:84, x : x + 24] = colours[pid]
+                    rows.append((n + 1, pid, x, 20, 24, 64))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return rows
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site with spaces")
+    for name in ("videos", "gt", "det"):
+        (folder / name).mkdir()
+    (folder / "site.yaml").write_text(SITE.replace('"east', '"videos/east').replace('"west', '"videos/west'))
+    for start, first in STARTS.items():
+        for camera in ("east", "west"):
+            stem = f"{camera}_{start}"
+            rows = film(folder / "videos" / f"{stem}.mp4", start, camera, range(first + 1, first + 4))
+            lines = [f"{f},{i},{x},{y},{w},{h}" for f, i, x, y, w, h in rows]
+            (folder / "gt" / f"{stem}.txt").write_text("".join(f"{line},1,1,1.0\n" for line in lines))
+            det = [",".join(["-1" if n == 1 else v for n, v in enumerate(line.split(","))]) for line in lines]
+            (folder / "det" / f"{stem}.txt").write_text("".join(f"{line},0.9\n" for line in det))
+    return folder
+
+
+def pipeline(*words, check=True):
+    result = subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
+    if check:
+        assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def request(site, run):
+    return (
+        "--run", run, "--videos", site / "videos", "--topology", site / "site.yaml", "--ground-truth", site / "gt",
+        "--detector", site / "det", "--set", FAST,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished(site):
+    run = site / "runs" / "one"
+    result = pipeline("run", *request(site, run), "--supervised")
+    return run, result
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the finished run, to change."""
+    return Path(shutil.copytree(finished[0], tmp_path / "run"))
+
+
+def test_it_ends_with_measures_and_the_report(finished):
+    run, result = finished
+    assert str(run / "report" / "index.html") in result.stdout
+    assert (run / "report" / "index.html").is_file()
+    assert "ultralytics" not in result.stderr
+
+
+def test_measures_have_the_documented_keys_and_no_nan(finished):
+    values = json.loads(pipeline("metrics", "--run", finished[0], "--json").stdout)
+    assert set(values["reid"]) >= {"start", "rounds", "final", "supervised", "end_to_end"}
+    for name in ("start", "final", "supervised", "end_to_end"):
+        assert set(values["reid"][name]) >= {"rank1", "mean_ap"}
+    assert len(values["reid"]["rounds"]) == 2
+    assert set(values["tracking"]) >= {"idf1", "purity", "switches", "r_fm", "r_sw"}
+    assert values["people"]["train"] == 3 and values["people"]["test"] == 3
+    assert values["detection"] == {"precision": 1.0, "recall": 1.0}
+    assert values["tracking"]["purity"] == 1.0
+    assert set(values["seconds"]) >= {
+        "ingest",
+        "detect",
+        "track",
+        "crop",
+        "train",
+        "identify",
+        "evaluate",
+        "report",
+    }
+
+
+def test_identities_are_written_for_every_tracklet_and_video(finished):
+    run = finished[0]
+    identities = pd.read_parquet(run / "identify" / "identities.parquet")
+    tracklets = pd.read_parquet(run / "isolate" / "tracklets.parquet")
+    assert set(identities.tracklet_id) == set(tracklets.tracklet_id) and len(tracklets) == 12
+    assert len(pd.read_csv(run / "identify" / "identities.csv")) == 12
+    assert len(list((run / "identify" / "mot").glob("*.txt"))) == 4
+
+
+def test_training_reads_nothing_after_the_cut(finished):
+    run = finished[0]
+    for folder in run.glob("associate/tastr/round-*"):
+        labels = pd.read_parquet(folder / "pseudo_labels.parquet")
+        assert labels.tracklet_id.str.contains("20260301T08").all()
+
+
+def test_second_run_does_nothing_and_says_so(run):
+    assert "Nothing to do" in pipeline("run", "--run", run).stdout
+
+
+def test_a_tracker_setting_runs_from_track(run):
+    result = pipeline("plan", "--run", run, "--set", "track.max_gap_s=0.7")
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("track") and "track.max_gap_s" in first and "→ 0.7" in first
+
+
+def test_a_topology_edit_runs_from_associate(run, site, tmp_path):
+    edited = tmp_path / "site.yaml"
+    text = (site / "site.yaml").read_text().replace("distance_m: 5", "distance_m: 6")
+    edited.write_text(text.replace('"videos/', f'"{site}/videos/'))
+    again = tmp_path / "same.yaml"
+    again.write_text((site / "site.yaml").read_text().replace('"videos/', f'"{site}/videos/'))
+    pipeline("run", "--run", run, "--topology", again)
+    result = pipeline("plan", "--run", run, "--topology", edited)
+    assert result.stdout.splitlines()[0].startswith("associate@")
+
+
+def test_one_more_video_detects_that_video_only(run, site, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    for path in (site / "videos").iterdir():
+        (more / path.name).symlink_to(path)
+    detections = tmp_path / "det"
+    shutil.copytree(site / "det", detections)
+    before = {p.name for p in (run / "pieces" / "ingest").iterdir()}
+    film(more / "east_20260301T100000Z.mp4", "", "east", [20])
+    pipeline("run", "--run", run, "--videos", more, "--topology", "", "--until", "ingest")
+    assert len({p.name for p in (run / "pieces" / "ingest").iterdir()} - before) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--videos", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--detector", "/nowhere/yolo.pt"], "DETECTOR=/nowhere/yolo.pt"),
+        (["--weights", "/nowhere/weights.pth"], "WEIGHTS=/nowhere/weights.pth"),
+        (["--ground-truth", "/nowhere/gt"], "GROUND_TRUTH=/nowhere/gt"),
+        (["--set", "track.max_gap=3"], "Did you mean 'max_gap_s'?"),
+        (["--method", "tastrr"], "Did you mean 'tastr'?"),
+        (["--config", "nowhere"], "CONFIG=nowhere"),
+        (["--force", "trak"], "Did you mean 'track'?"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
+    result = pipeline("run", "--run", run, *words, check=False)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert sentence in result.stderr and "Traceback" not in result.stderr
+    assert sum("error:" in line for line in result.stderr.splitlines()) == 1
+
+
+def test_a_typo_in_the_site_file_names_line_and_key(run, site, tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text((site / "site.yaml").read_text().replace("distance_m", "distance"))
+    result = pipeline("run", "--run", run, "--topology", path, check=False)
+    assert result.returncode == 2 and "site.yaml" in result.stderr and "distance_m" in result.stderr
+
+
+def test_nobody_in_the_footage_is_said(site, tmp_path):
+    empty = tmp_path / "det"
+    empty.mkdir()
+    for path in (site / "det").iterdir():
+        (empty / path.name).write_text("")
+    words = [w if w != site / "det" else empty for w in request(site, tmp_path / "run")]
+    result = pipeline("run", *words, check=False)
+    assert result.returncode == 2 and "no person" in result.stderr.lower()
+    assert not (tmp_path / "run" / "detect").exists()
+
+
+def test_one_camera_runs_and_associates_nothing(site, tmp_path):
+    only = tmp_path / "east"
+    only.mkdir()
+    for path in (site / "videos").glob("east*"):
+        shutil.copy(path, only / path.name)
+    result = pipeline(
+        "run", "--run", tmp_path / "run", "--videos", only, "--detector", site / "det", "--set", FAST
+    )
+    assert (tmp_path / "run" / "report" / "index.html").is_file()
+    assert "one camera" in (result.stdout + result.stderr).lower()
