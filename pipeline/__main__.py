@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_request(sub)
     sub = command("describe", describe, "print the tables and settings as Markdown")
     sub.add_argument("what", choices=["tables", "settings"], nargs="?", default="tables")
-    sub.add_argument("--method", default="tastr")
+    sub.add_argument("--method", default="weave")
     sub = command("metrics", metrics, "print the measures of a finished run")
     sub.add_argument("--run", required=True, type=Path)
     sub.add_argument("--json", action="store_true", help="one JSON object with stable keys")

@@ -22,8 +22,8 @@ CONFIGS = Path(__file__).parent / "configs"
 class RunSettings(Settings):
     """Settings of the whole run."""
 
-    method: str = Field("tastr", description="how tracklets are associated and the network trained")
-    rounds: int = Field(5, ge=0, le=1000, description="rounds of associate and train after round 0")
+    method: str = Field("weave", description="how tracklets are associated and the network trained")
+    rounds: int = Field(3, ge=0, le=1000, description="rounds of associate and train after round 0")
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
     image_size: tuple[int, int] = Field((256, 128), description="height and width of the network's input, px")

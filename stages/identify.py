@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
-from pipeline.stage import Context, Settings, Stage
+from pipeline.stage import Context, Stage
+from stages.reid.grouping import GroupingConfig, dense_prior, halves, identify, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from camera_topology.site import Site
-    from stages.reid.evidence import Evidence
 
 
-class IdentifyConfig(Settings):
+class IdentifyConfig(GroupingConfig):
     """Which model, how appearance and time are weighed, and how sure two tracklets must be."""
 
     signal: Literal["true_matches", "prior_lift", "split_rank1", "last"] = Field(
@@ -31,26 +30,6 @@ class IdentifyConfig(Settings):
     )
     crops_per_tracklet: int = Field(
         16, ge=1, description="crops whose mean describes a tracklet, evenly spread in time"
-    )
-    min_log_odds: float = Field(
-        0.0,
-        description="mean log-odds of 'same person' at which two groups of tracklets are joined; higher is stricter",
-    )
-    centre_cameras: bool = Field(True, description="take out what all tracklets of one camera share")
-    outlier_share: float = Field(
-        0.02, gt=0, lt=1, description="share of true pairs across cameras whose times do not follow the prior"
-    )
-    fragment_gap_s: float = Field(
-        3.0, gt=0, description="usual gap between two tracklets of one person lost and found in one camera, s"
-    )
-    reentry_share: float = Field(
-        0.001,
-        gt=0,
-        lt=1,
-        description="share of true pairs of one camera that are farther apart in time than that",
-    )
-    within_min_log_odds: float = Field(
-        3.0, description="log-odds that two tracklets of one camera need of their own to be one person"
     )
 
 
@@ -70,7 +49,7 @@ def run(context: Context) -> None:
     log_prior, possible = dense_prior(site, tracklets, clock_std_s)
     evidence = weigh(
         tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id)),
-        _halves(features, crops, tracklets),
+        halves(features, crops, tracklets),
         tracklets,
         log_prior,
         possible,
@@ -87,127 +66,6 @@ def run(context: Context) -> None:
         prior_sharpness=evidence.matches.sharpness,
     )  # fmt: skip
     context.say(f"{len(tracklets)} tracklets are {len(people)} people, {shared} of them in several cameras")
-
-
-def weigh(
-    features: npt.NDArray[np.floating],
-    halves: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.integer]],
-    tracklets: pd.DataFrame,
-    log_prior: npt.NDArray[np.floating],
-    possible: npt.NDArray[np.bool_],
-    config: IdentifyConfig,
-) -> Evidence:
-    """Log-odds of "same person" for every pair of tracklets; see `stages.reid.evidence`.
-
-    Args:
-        features: (T, D) L2-normalised, row i for tracklet i; a row of zeros (no crops) is linked to nobody.
-        halves: first and last part of K tracklets, (K, D) each, and (K,) which tracklets they are.
-        log_prior, possible: (T, T), see `dense_prior`.
-    """
-    import numpy as np
-
-    from stages.reid.evidence import camera_centres, centred, pair_evidence
-
-    camera = tracklets.camera_id.to_numpy(str)
-    seen = np.linalg.norm(features, axis=1) > 0
-    centres = np.zeros(features.shape)
-    if config.centre_cameras and seen.any():
-        centres[seen] = camera_centres(features[seen], camera[seen])
-    first, last, which = halves
-    start = (tracklets.t_start_us - tracklets.t_start_us.min()).to_numpy(np.float64) / 1e6
-    end = (tracklets.t_end_us - tracklets.t_start_us.min()).to_numpy(np.float64) / 1e6
-    return pair_evidence(
-        centred(features, centres), (centred(first, centres[which]), centred(last, centres[which])),
-        camera, start, end, log_prior, possible & seen[:, None] & seen[None, :],
-        outlier_share=config.outlier_share, fragment_gap_s=config.fragment_gap_s,
-        reentry_share=config.reentry_share, within_min_log_odds=config.within_min_log_odds,
-    )  # fmt: skip
-
-
-def identify(
-    tracklets: pd.DataFrame, log_odds: npt.NDArray[np.floating], min_log_odds: float = 0.0
-) -> pd.DataFrame:
-    """IDENTITIES from pairwise log-odds: constrained average linkage, numbered from 1 in order of first appearance.
-
-    Args:
-        tracklets: tracklet_id, t_start_us; row i of ``log_odds`` is tracklet i.
-        log_odds: (T, T) symmetric, -inf where two tracklets cannot be one person.
-        min_log_odds: mean log-odds at which two groups are joined.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from stages.reid.clustering import cluster_tracklets
-
-    # Equal distances are settled by order, so the order is one of the tracklets' own.
-    order = np.lexsort((tracklets.tracklet_id.to_numpy(str), tracklets.t_start_us.to_numpy()))
-    cost = -log_odds[np.ix_(order, order)]
-    labels = cluster_tracklets(cost, np.zeros((0, 2), np.int64), -min_log_odds)
-    return pd.DataFrame(
-        {
-            "tracklet_id": tracklets.tracklet_id.to_numpy()[order],
-            "identity": (labels + 1).astype(np.int32),
-            "confidence": confidences(-cost, labels, min_log_odds).astype(np.float32),
-        }
-    )
-
-
-def confidences(
-    log_odds: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], min_log_odds: float = 0.0
-) -> npt.NDArray[np.float64]:
-    """(T,) how clearly each tracklet belongs to its own group rather than to the next best, 0 to 1.
-
-    Like a silhouette, in log-odds: the mean towards the other members of the own group less the best mean towards
-    another group, through a logistic. Being alone counts as the threshold, on either side: a lone tracklet far from
-    everybody is near 1, one that barely failed to be joined is near 0.5.
-    """
-    import numpy as np
-    from scipy.special import expit
-
-    n = len(labels)
-    if n == 0:
-        return np.zeros(0)
-    member = np.eye(int(labels.max()) + 1)[labels]
-    finite = np.isfinite(log_odds) & ~np.eye(n, dtype=bool)
-    sums = np.where(finite, log_odds, 0.0) @ member
-    barred = ((~finite & ~np.eye(n, dtype=bool)).astype(float) @ member) > 0
-    sizes = member.sum(0)
-    own_size = sizes[labels] - 1
-    own = np.where(own_size > 0, sums[np.arange(n), labels] / np.maximum(own_size, 1), min_log_odds)
-    means = np.where(barred, -np.inf, sums / sizes)
-    means[np.arange(n), labels] = -np.inf
-    rival = means.max(1)
-    return np.asarray(expit(own - np.where(own_size > 0, np.maximum(rival, min_log_odds), rival)))
-
-
-def dense_prior(
-    site: Site, tracklets: pd.DataFrame, clock_std_s: Mapping[str, float] | None = None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """(T, T) log-prior across cameras, and (T, T) whether two tracklets can be one person at all.
-
-    clock_std_s: camera → uncertainty of its clock, s. Memory grows with the square: 3,000 tracklets take some 300 MB.
-    """
-    import numpy as np
-
-    from camera_topology.prior import certain_negatives, pair_prior
-
-    n = len(tracklets)
-    camera = tracklets.camera_id.to_numpy()
-    start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
-    log_prior, possible = np.zeros((n, n)), ~np.eye(n, dtype=bool)
-    i, j = np.triu_indices(n, 1)
-    across = camera[i] != camera[j]
-    i, j = i[across], j[across]
-    if len(i):
-        prior = pair_prior(
-            site, camera[i], start[i], end[i], camera[j], start[j], end[j], clock_std_s=clock_std_s
-        )
-        log_prior[i, j] = log_prior[j, i] = prior.log_prior
-        possible[i, j] = possible[j, i] = prior.gate
-    if n:
-        a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
-        possible[a, b] = possible[b, a] = False
-    return log_prior, possible
 
 
 def _select(context: Context, site: Site) -> Path:
@@ -275,25 +133,6 @@ def health_signal(
     measure = {"true_matches": health.true_matches_per_tracklet, "prior_lift": health.prior_lift}
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
     return measure[signal](means, tracklets.camera_id.to_numpy(str), log_prior, possible)
-
-
-def _halves(
-    features: npt.NDArray[np.floating], crops: pd.DataFrame, tracklets: pd.DataFrame
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Mean features of the first and the last part of each tracklet long enough, and which tracklets those are."""
-    import numpy as np
-
-    from stages.evaluation.label_free import split_halves
-    from stages.reid.features import tracklet_features
-
-    part = split_halves(crops)
-    ids = tracklets.tracklet_id.to_numpy()
-    which = np.flatnonzero(np.isin(ids, crops.tracklet_id[part == 0].unique()))
-    first, last = (
-        tracklet_features(features[part == p], list(crops.tracklet_id[part == p]), list(ids[which]))
-        for p in (0, 1)
-    )
-    return first, last, which
 
 
 def write_files(

@@ -1,11 +1,13 @@
 """The reference: the same network trained with the truth on the same training tracklets. Nothing else uses it.
 
 It says how much of what labels could buy was reached without them, so it gets the same crops, loss, batch size and
-number of epochs as the method; only the labels differ.
+about as many steps as the method; only the labels differ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -20,12 +22,18 @@ if TYPE_CHECKING:
 
 
 class SupervisedConfig(Settings):
-    epochs: int = Field(60, ge=1, description="epochs over the true people")
+    steps: int = Field(500, ge=1, description="optimiser steps, about as many as the method takes in all")
     batch_people: int = Field(16, ge=2, description="P, people in a batch")
     batch_images: int = Field(4, ge=2, description="K, images of each person in a batch")
     margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    light: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="white balance, exposure, gamma and contrast are varied by up to this factor",
+    )
 
 
 def run(ctx: Context) -> None:
@@ -33,6 +41,7 @@ def run(ctx: Context) -> None:
     import torch
     from torch.nn import functional
 
+    from stages.reid.images import Augmentation
     from stages.reid.losses import batch_hard_triplet
     from stages.reid.model import start_network, write_model
     from stages.reid.samplers import Batch, identity_batches
@@ -56,13 +65,16 @@ def run(ctx: Context) -> None:
         labels = torch.as_tensor(batch.labels, device=features.device)
         return batch_hard_triplet(functional.normalize(features), labels, margin=settings.margin)
 
-    epochs = (
-        identity_batches(
+    def epoch() -> Iterator[Batch]:
+        return identity_batches(
             of_crop, rows, pid[rows], np.full(len(rows), "site"), footage.tracklets.camera_id.to_numpy(),
             labels_per_batch=settings.batch_people, crops_per_label=settings.batch_images, rng=random,
-        )
-        for _ in range(settings.epochs)
-    )  # fmt: skip
+        )  # fmt: skip
+
+    # One epoch of as many steps as wanted: an epoch over few people is a handful, and the rate falls by epochs.
+    tenth = -(-settings.steps // 10)
+    endless = (batch for _ in count() for batch in epoch())
+    epochs = (islice(endless, tenth) for _ in range(10))
     steps = list(
         ctx.progress(
             fit(
@@ -70,7 +82,8 @@ def run(ctx: Context) -> None:
                 training_images(ctx, footage, network),
                 epochs,
                 loss,
-                schedule=cosine(settings.epochs),
+                schedule=cosine(10),
+                augmentation=Augmentation(light=settings.light),
                 learning_rate=settings.learning_rate,
                 weight_decay=settings.weight_decay,
                 seed=ctx.seed,

@@ -28,7 +28,7 @@ links:
 evaluation: {train_until: "2026-03-01T08:30:00Z", test_from: "2026-03-01T08:30:00Z"}
 """
 FAST = (
-    "run.rounds=1 run.image_size=[32,16] train.epochs=1 train.round_epochs=1 supervised.epochs=1 "
+    "run.rounds=1 run.image_size=[32,16] train.epochs=1 train.round_steps=4 supervised.steps=4 "
     "train.batch_tracklets=4 train.batch_images=2 evaluate.draws=100 isolate.min_samples=2"
 )
 
@@ -141,7 +141,7 @@ def test_identities_are_written_for_every_tracklet_and_video(finished):
 
 def test_training_reads_nothing_after_the_cut(finished):
     run = finished[0]
-    for folder in run.glob("associate/tastr/round-*"):
+    for folder in run.glob("associate/weave/round-*"):
         labels = pd.read_parquet(folder / "pseudo_labels.parquet")
         assert labels.tracklet_id.str.contains("20260301T08").all()
 

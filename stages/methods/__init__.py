@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
     from pipeline.stage import Settings
 
-METHODS = {"tastr": "stages.methods.tastr"}
+METHODS = {"weave": "stages.methods.weave", "tastr": "stages.methods.tastr"}
 
 
 @dataclass(frozen=True)

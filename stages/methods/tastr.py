@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
+from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
 from stages.methods import Footage
+from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +77,12 @@ class TrainConfig(Settings):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate of round 0; the paper: 3e-4")
     round_learning_rate: float = Field(5e-4, gt=0, description="Adam's start rate of every later round")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    light: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="white balance, exposure, gamma and contrast are varied by up to this factor",
+    )
 
 
 def associate(
@@ -106,6 +113,7 @@ def train(
     import torch
     from torch.nn import functional
 
+    from stages.reid.images import Augmentation
     from stages.reid.losses import batch_hard_triplet
     from stages.reid.training import cosine, fit
 
@@ -122,20 +130,11 @@ def train(
         (epoch_batches(footage, pseudo_labels, round_, settings, random) for _ in range(epochs)),
         loss,
         schedule=cosine(epochs),
+        augmentation=Augmentation(light=settings.light),
         learning_rate=settings.learning_rate if round_ == 0 else settings.round_learning_rate,
         weight_decay=settings.weight_decay,
         seed=seed + 1000 * round_,
         device=device,
-    )
-
-
-def within_camera_labels(tracklets: pd.DataFrame) -> pd.DataFrame:
-    """IV-B: each tracklet is its own label, comparable inside its camera only."""
-    return PSEUDO_LABELS.empty()[[]].assign(
-        tracklet_id=tracklets.tracklet_id,
-        group=tracklets.camera_id,
-        pseudo_label=tracklets.groupby("camera_id").cumcount(),
-        weight=1.0,
     )
 
 
@@ -149,29 +148,21 @@ def epoch_batches(
     """One epoch: batches of one camera with the gap T (TSCCC, IV-B), or of one camera pair (TCCPC, IV-D)."""
     import pandas as pd
 
-    from stages.reid.samplers import identity_batches, single_camera_batches
+    from stages.reid.samplers import identity_batches
 
+    if round_ == 0:
+        return within_camera_epoch(
+            footage, random, tracklets=settings.batch_tracklets, images=settings.batch_images,
+            gap_s=settings.gap_s, images_per_tracklet=settings.images_per_tracklet,
+        )  # fmt: skip
     tracklets = footage.tracklets
     row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
-    of_crop, camera = row[footage.crops.tracklet_id].to_numpy(), tracklets.camera_id.to_numpy()
-    if round_ == 0:
-        return single_camera_batches(
-            of_crop, camera, tracklets.t_start_us.to_numpy() / 1e6, tracklets.t_end_us.to_numpy() / 1e6,
-            tracklets_per_batch=settings.batch_tracklets, crops_per_tracklet=settings.batch_images,
-            min_gap_s=usual_dwell_s(tracklets) if settings.gap_s is None else settings.gap_s,
-            max_crops_per_tracklet=settings.images_per_tracklet, rng=random,
-        )  # fmt: skip
     return identity_batches(
-        of_crop, row[pseudo_labels.tracklet_id].to_numpy(), pseudo_labels.pseudo_label.to_numpy(),
-        pseudo_labels.group.to_numpy(), camera,
+        crop_rows(footage), row[pseudo_labels.tracklet_id].to_numpy(), pseudo_labels.pseudo_label.to_numpy(),
+        pseudo_labels.group.to_numpy(), tracklets.camera_id.to_numpy(),
         labels_per_batch=settings.batch_tracklets, crops_per_label=settings.batch_images,
         max_crops_per_tracklet=settings.images_per_tracklet, rng=random,
     )  # fmt: skip
-
-
-def usual_dwell_s(tracklets: pd.DataFrame) -> float:
-    """T of IV-B, the longest usual stay in one view: the 95th percentile of the tracklets' durations, s."""
-    return float((tracklets.t_end_us - tracklets.t_start_us).quantile(0.95) / 1e6) if len(tracklets) else 0.0
 
 
 def cross_camera_matches(footage: Footage, features: np.ndarray, settings: AssociateConfig) -> pd.DataFrame:

@@ -107,14 +107,14 @@ class Augmentation:
     """What happens to a training image, each drawn for each image on its own.
 
     flip: mirrored or not, evenly; shift_px: moved by up to so many px either way, as pad and crop; erase: probability
-    that a rectangle of 2 to 40 % of the area is painted over (Zhong et al.: Random Erasing, AAAI 2020); jitter:
-    brightness, contrast and saturation are multiplied by 1 ± so much.
+    that a rectangle of 2 to 40 % of the area is painted over (Zhong et al.: Random Erasing, AAAI 2020); light: the gain
+    of each colour channel, exposure, gamma and contrast are changed by a factor of up to 1 ± so much.
     """
 
     flip: bool = True
     shift_px: int = 10
     erase: float = 0.0
-    jitter: float = 0.0
+    light: float = 0.0
 
 
 def augment(
@@ -130,8 +130,8 @@ def augment(
     device = images.device
     colour = torch.tensor(fill, device=device).mul(255).round().to(torch.uint8).view(1, 3, 1, 1)
     images = _moved(images, settings, generator, colour)
-    if settings.jitter:
-        images = _jittered(images, settings.jitter, generator)
+    if settings.light:
+        images = _relit(images, settings.light, generator)
     if settings.erase:
         images = torch.where(_rectangles(images, settings.erase, generator), colour, images)
     return images
@@ -151,14 +151,16 @@ def _moved(images: Tensor, settings: Augmentation, generator: torch.Generator, c
     return padded[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _jittered(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    draws = 1 + strength * (2 * torch.rand(3, len(images), 1, 1, 1, generator=generator) - 1)
-    brightness, contrast, saturation = draws.to(images.device)
-    x = images.float() * brightness
+def _relit(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """What another camera would make of it: white balance, exposure, gamma and contrast."""
+    b = len(images)
+    draws = strength * (2 * torch.rand(6, b, generator=generator) - 1)
+    gain = (1 + draws[:3].T[:, :, None, None]) * (1 + draws[3, :, None, None, None])
+    gamma, contrast = torch.exp(draws[4, :, None, None, None]), 1 + draws[5, :, None, None, None]
+    x = (images.float() / 255 * gain.to(images.device)).clamp_(1e-3, 1.0) ** gamma.to(images.device)
     mean = x.mean((1, 2, 3), keepdim=True)
-    x = mean + contrast * (x - mean)
-    grey = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return (grey + saturation * (x - grey)).round_().clamp_(0, 255).to(torch.uint8)
+    x = mean + contrast.to(images.device) * (x - mean)
+    return x.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _rectangles(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:

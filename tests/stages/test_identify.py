@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from data.datasets.mot import read_mot
 from pipeline import schema
 from pipeline.manifests import BOXES, IDENTITIES, TRACKLETS, VIDEOS
-from stages.identify import IdentifyConfig, confidences, identify, weigh, write_files
+from stages.identify import IdentifyConfig, write_files
 from stages.reid import health
 from stages.reid.association import first_member_labels
 from stages.reid.evidence import (
@@ -19,6 +19,7 @@ from stages.reid.evidence import (
     pair_evidence,
     surprise,
 )
+from stages.reid.grouping import confidences, identify, weigh
 
 
 def unit(x):
