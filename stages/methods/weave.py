@@ -113,8 +113,8 @@ def cross_camera_links(
     distance = np.linalg.norm(means[i] - means[j], axis=1)
     return pd.DataFrame(
         {
-            "tracklet_a": np.minimum(ids[i], ids[j]),
-            "tracklet_b": np.maximum(ids[i], ids[j]),
+            "tracklet_a": np.where(ids[i] < ids[j], ids[i], ids[j]),
+            "tracklet_b": np.where(ids[i] < ids[j], ids[j], ids[i]),
             "distance": distance,
             "joint_distance": distance / np.exp(log_prior[i, j]),
             "transit_time_s": np.maximum(start[j] - end[i], start[i] - end[j]) / 1e6,
