@@ -78,6 +78,14 @@ def walkway_curve(camera: Camera, samples: int = 200) -> tuple[np.ndarray, np.nd
     return points, length
 
 
+def unseen_end_m(camera: Camera, end: int) -> float:
+    """Metres of the walkway between its end (0 or 1) and where a walker's middle comes into the picture."""
+    points, length = walkway_curve(camera)
+    u, v, _ = camera.project(points[:, 0], points[:, 1], 0.85)
+    seen = np.flatnonzero((u >= 0) & (u < WIDTH) & (v >= 0) & (v < HEIGHT))
+    return float(length[seen[0]] if end == 0 else length[-1] - length[seen[-1]])
+
+
 def walkway_length_m(camera: Camera) -> float:
     return float(walkway_curve(camera)[1][-1])
 
@@ -148,7 +156,7 @@ SITE_CAMERAS: tuple[Camera, ...] = (
 
 @dataclass(frozen=True)
 class Link:
-    """A path between two walkway ends; `distance_m` is walked unseen, from leaving one view to entering the other."""
+    """A path between two walkway ends, which lie a little out of view; `distance_m` runs from end to end."""
 
     a: str
     a_end: int

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.synthetic.cameras import SITE_CAMERAS, SITE_LINKS, Camera, Link, walkway_curve, walkway_length_m
+from data.synthetic.cameras import (
+    SITE_CAMERAS,
+    SITE_LINKS,
+    Camera,
+    Link,
+    unseen_end_m,
+    walkway_curve,
+    walkway_length_m,
+)
 from data.synthetic.people import Person, population
 
 DEFAULT_SEED = 20260301
@@ -220,6 +228,14 @@ def build_world(seed: int = DEFAULT_SEED) -> World:
     return World(seed, SITE_CAMERAS, SITE_LINKS, tuple(recordings))
 
 
+def path_between_views_m(link: Link) -> float:
+    """What who installs the cameras would measure: from where one picture ends to where the other begins."""
+    camera = {c.camera_id: c for c in SITE_CAMERAS}
+    return (
+        link.distance_m + unseen_end_m(camera[link.a], link.a_end) + unseen_end_m(camera[link.b], link.b_end)
+    )
+
+
 def site_description(world: World) -> dict:
     """The world as a site file (camera topology YAML): cameras, path lengths, walking speed, evaluation cut."""
     filename = {"regex": r"_(?P<start>\d{8}T\d{6}Z)\.mp4$", "strptime": "%Y%m%dT%H%M%SZ", "timezone": "UTC"}
@@ -241,7 +257,8 @@ def site_description(world: World) -> dict:
             for c in world.cameras
         ],
         "links": [
-            {"from": k.a, "to": k.b, "relation": "adjacent", "distance_m": k.distance_m} for k in world.links
+            {"from": k.a, "to": k.b, "relation": "adjacent", "distance_m": round(path_between_views_m(k), 1)}
+            for k in world.links
         ],
         "evaluation": {
             "train_until": f"{CUT_UTC:%Y-%m-%dT%H:%M:%SZ}",

@@ -7,7 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from data.synthetic.cameras import HEIGHT, WIDTH, walkway_length_m
+from data.synthetic.cameras import (
+    HEIGHT,
+    SITE_CAMERAS,
+    WIDTH,
+    unseen_end_m,
+    walkway_curve,
+    walkway_length_m,
+)
 from data.synthetic.people import PATTERNS
 from data.synthetic.world import (
     CUT_UTC,
@@ -170,6 +177,19 @@ def test_site_description_matches_the_world(world):
     site = site_description(world)
     assert site["version"] == 1 and site["evaluation"]["train_until"] == "2026-03-01T08:30:00Z"
     assert [c["id"] for c in site["cameras"]] == [c.camera_id for c in world.cameras]
-    assert {(k["from"], k["to"]): k["distance_m"] for k in site["links"]} == {
-        (k.a, k.b): k.distance_m for k in SITE_LINKS
-    }
+    described = {(k["from"], k["to"]): k["distance_m"] for k in site["links"]}
+    assert described.keys() == {(k.a, k.b) for k in SITE_LINKS}
+    for link in SITE_LINKS:  # the unseen ends of two walkways come on top
+        assert 2 < described[link.a, link.b] - link.distance_m < 7
+
+
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize("camera", SITE_CAMERAS, ids=lambda c: c.camera_id)
+def test_unseen_end_of_a_walkway_is_where_the_middle_of_a_walker_enters(camera, end):
+    points, length = walkway_curve(camera)
+    along = length if end == 0 else length[-1] - length
+    hidden = unseen_end_m(camera, end)
+    for (x, z), metres in zip(points, along, strict=True):
+        u, v, _ = camera.project(x, z, 0.85)
+        if metres < hidden - 1e-9:
+            assert not (0 <= u < WIDTH and 0 <= v < HEIGHT)
