@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -36,10 +37,12 @@ class IdentifyConfig(GroupingConfig):
 def run(context: Context) -> None:
     from stages.evaluation.truth_crops import evenly
     from stages.reid.features import cached_features, tracklet_features
+    from stages.reid.model import CHECKPOINT
 
     config: IdentifyConfig = context.settings
     site = context.source("site")
     chosen = _select(context, site)
+    shutil.copyfile(chosen, context.out / CHECKPOINT)
     tracklets = context.read(TRACKLETS).sort_values("tracklet_id").reset_index(drop=True)
     crops = context.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)

@@ -137,6 +137,7 @@ def test_identities_are_written_for_every_tracklet_and_video(finished):
     assert set(identities.tracklet_id) == set(tracklets.tracklet_id) and len(tracklets) == 12
     assert len(pd.read_csv(run / "identify" / "identities.csv")) == 12
     assert len(list((run / "identify" / "mot").glob("*.txt"))) == 4
+    assert (run / "identify" / "model.pt").is_file()
 
 
 def test_training_reads_nothing_after_the_cut(finished):
