@@ -188,7 +188,7 @@ def status(options: argparse.Namespace) -> None:
     for item in runner.plan(_until(runner, options), _forced(options)):
         receipt = runner.receipt(item.node)
         word = "fresh" if not item.reasons else "stale" if receipt else item.reasons[0].split(" ")[0]
-        if word == "never":
+        if word == "not":
             word = "missing"
         detail = "; ".join(item.reasons) if item.reasons else f"{receipt['seconds']:.1f} s" if receipt else ""
         if receipt and not item.reasons and receipt["sources_digest"] != runner.source_digest(item.node):

@@ -86,7 +86,7 @@ class Runner:
             failure = self._failure_file(node)
             if failure.is_file():
                 return Plan(node, [f"failed before: {failure.read_text(encoding='utf-8').strip()}"])
-            return Plan(node, ["never finished"])
+            return Plan(node, ["not run yet"])
         now = json.loads(json.dumps(self.fingerprint(node)))
         return Plan(node, differences(receipt["fingerprint"], now))
 
