@@ -99,7 +99,7 @@ def _request(options: argparse.Namespace) -> Request:
             setattr(request, name, value)
     # A later SET of the same key wins; other keys stay, or a bare `make report` would undo them.
     sets = {s.partition("=")[0]: s for s in request.sets}
-    words = [*(word for text in options.set for word in text.split())]
+    words = [word for text in options.set for word in config.split_sets(text)]
     words += [f"run.{key}={value}" for key in ("method", "device") if (value := getattr(options, key))]
     sets.update({s.partition("=")[0]: s for s in words})
     request.sets = list(sets.values())
@@ -163,8 +163,11 @@ def run(options: argparse.Namespace) -> None:
     until = _until(runner, options)
     for warning in runner.sources.site.unused:
         print(f"warning: {request.topology or request.videos}: {warning}", file=sys.stderr)
-    request.save(options.run)
-    ran = runner.run(until, _forced(options))
+    forced = _forced(options)
+    runner.sources.check(name for node in until for name in node.stage.sources)
+    with runner.lock():
+        request.save(options.run)
+        ran = runner.run(until, forced)
     if not ran:
         print(f"Nothing to do: all {len(until)} steps of {options.run} are fresh.")
     if until[-1].id == "report":
@@ -176,7 +179,9 @@ def run(options: argparse.Namespace) -> None:
 
 def plan(options: argparse.Namespace) -> None:
     runner, _ = _runner(options)
-    plans = runner.plan(_until(runner, options), _forced(options))
+    until = _until(runner, options)
+    runner.sources.check(name for node in until for name in node.stage.sources)
+    plans = runner.plan(until, _forced(options))
     waiting = [p for p in plans if p.reasons]
     for item in waiting:
         print(f"{item.node.id:<14} {'; '.join(item.reasons)}")

@@ -6,9 +6,10 @@ what differs: class defaults < config file < SET.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -26,7 +27,9 @@ class RunSettings(Settings):
     rounds: int = Field(3, ge=0, le=1000, description="rounds of associate and train after round 0")
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
-    image_size: tuple[int, int] = Field((256, 128), description="height and width of the network's input, px")
+    image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
+        (256, 128), description="height and width of the network's input, px"
+    )
     holdout_share: float = Field(
         0.2,
         ge=0,
@@ -34,6 +37,9 @@ class RunSettings(Settings):
         description="last share of the recorded time kept from training where the site has no cut",
     )
 
+
+# One SET word a setting; a space may stand around '=' and inside a value such as [32, 16].
+_BETWEEN_SETS = re.compile(r"\s+(?=[\w.]+\s*=)")
 
 Setting = tuple[tuple[str, ...], Any, str]  # key path, value, and where it was written
 
@@ -52,6 +58,12 @@ def load(
         UserError: a section, key or value is wrong; names the file and line, or SET.
     """
     return _validated(sections, _given(file, overrides))
+
+
+def split_sets(text: str) -> list[str]:
+    """The settings of one SET: ``"a.b=1 c.d=[2, 3]"`` → ``["a.b=1", "c.d=[2, 3]"]``."""
+    words = (word.partition("=") for word in _BETWEEN_SETS.split(text.strip()) if word)
+    return [f"{key.strip()}{sign}{value.strip()}" for key, sign, value in words]
 
 
 def load_run(file: Path | None, overrides: Sequence[str]) -> RunSettings:

@@ -36,7 +36,7 @@ class Plan:
 
 
 class Runner:
-    """Runs nodes of one run folder."""
+    """Runs nodes of one run folder. Hold its `lock` while you `run`."""
 
     def __init__(
         self, run_dir: Path, nodes: list[Node], settings: Mapping[str, Settings], sources: Sources
@@ -57,6 +57,8 @@ class Runner:
         try:
             receipt: dict[str, Any] = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            return None
+        if not {"fingerprint", "outputs", "seconds", "sources_digest"} <= receipt.keys():
             return None
         if any(not (folder / manifest.file).is_file() for manifest in node.stage.outputs):
             return None
@@ -107,14 +109,13 @@ class Runner:
     def run(self, until: list[Node], force: set[str]) -> int:
         """Run what is stale, in order. Returns the number of nodes that ran."""
         ran = 0
-        with self._lock():
-            for node in until:
-                plan = self.plan_node(node, node.stage.name in force or node.id in force)
-                if not plan.reasons:
-                    continue
-                print(f"{node.id}: {'; '.join(plan.reasons[:3])}", flush=True)
-                self.run_node(node)
-                ran += 1
+        for node in until:
+            plan = self.plan_node(node, node.stage.name in force or node.id in force)
+            if not plan.reasons:
+                continue
+            print(f"{node.id}: {'; '.join(plan.reasons[:3])}", flush=True)
+            self.run_node(node)
+            ran += 1
         return ran
 
     def run_node(self, node: Node) -> None:
@@ -197,10 +198,16 @@ class Runner:
         return self.run_dir / "failures" / f"{node.id}.txt"
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """One run at a time in a folder; the kernel drops the lock with the process, so none goes stale."""
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        with open(self.run_dir / ".lock", "a+", encoding="utf-8") as handle:
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            opened = open(self.run_dir / ".lock", "a+", encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"RUN={self.run_dir}: cannot be written ({error.strerror}); choose a folder you may write to."
+            ) from None
+        with opened as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

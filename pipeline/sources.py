@@ -7,7 +7,7 @@ line into the objects that stages ask for by name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,12 @@ class Request:
         path = run_dir / "request.json"
         if not path.is_file():
             return cls()
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise UserError(
+                f"{path}: damaged, or written by another version; delete it and name VIDEOS and the other words again."
+            ) from None
 
     def save(self, run_dir: Path) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -67,8 +72,8 @@ class Sources:
         getters: dict[str, Callable[[], Any]] = {
             "videos": lambda: self.videos,
             "site": lambda: self.site,
-            "detector": lambda: _existing_or_name(self.request.detector, "DETECTOR"),
-            "weights": lambda: _existing_or_name(self.request.weights or "random", "WEIGHTS"),
+            "detector": lambda: self.detector,
+            "weights": lambda: self.weights,
             "backbone": lambda: self.request.backbone or "osnet_x0_25",
             "ground_truth": lambda: self.ground_truth,
             "cut": lambda: self.cut,
@@ -77,6 +82,11 @@ class Sources:
             "device": lambda: self.device,
         }
         return getters[name.partition(".")[0]]()
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise UserError for a missing source now rather than after hours, when its stage's turn has come."""
+        for name in sorted(set(names) - {"cut"}):  # a cut may follow from what ingest finds
+            self.value(name)
 
     def fingerprint(self, name: str) -> Any:
         if name == "videos":
@@ -113,6 +123,21 @@ class Sources:
         else:
             return site.without_file([])
         return loaded
+
+    @property
+    def detector(self) -> Path | str:
+        if not self.request.detector:
+            raise UserError(
+                "DETECTOR is not set: name YOLO weights such as yolo11n.pt, or a folder of finished detections."
+            )
+        return _existing_or_name(self.request.detector, "DETECTOR")
+
+    @property
+    def weights(self) -> Path | str:
+        found = _existing_or_name(self.request.weights or "random", "WEIGHTS")
+        if not isinstance(found, Path) and found not in ("random", "pretrained"):
+            raise UserError(f"WEIGHTS={found}: no such file; give a .pth checkpoint, 'random' or 'pretrained'.")
+        return found
 
     @property
     def ground_truth(self) -> Path | None:

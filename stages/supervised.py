@@ -1,7 +1,7 @@
 """The reference: the same network trained with the truth on the same training tracklets. Nothing else uses it.
 
-It says how much of what labels could buy was reached without them, so it gets the same crops, loss, batch size and
-about as many steps as the method; only the labels differ.
+It says how much of what labels could buy was reached without them, so it gets the same crops, loss and batch size, and
+as many steps as made it strongest; only the labels differ.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SupervisedConfig(Settings):
-    steps: int = Field(500, ge=1, description="optimiser steps, about as many as the method takes in all")
+    steps: int = Field(300, ge=1, description="optimiser steps; on the demo site 500 gave a weaker reference")
     batch_people: int = Field(16, ge=2, description="P, people in a batch")
     batch_images: int = Field(4, ge=2, description="K, images of each person in a batch")
     margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss")

@@ -104,8 +104,12 @@ def _of_video(file: Path, names: tuple[str, str], *, sole: bool) -> pd.DataFrame
 
 
 def _read_mot(file: Path) -> pd.DataFrame:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: cannot be read as MOT text ({error}).") from error
     rows: list[list[float]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         parts = re.split(r"[,;\s]+", line.strip().strip(",;"))

@@ -67,7 +67,8 @@ class World:
     def run(self, force=()):
         self.calls = []
         runner = self.runner()
-        runner.run(runner.nodes, set(force))
+        with runner.lock():
+            runner.run(runner.nodes, set(force))
         return self.calls
 
 
@@ -160,8 +161,8 @@ def test_undeclared_or_missing_output_is_a_defect(tmp_path):
 
 def test_second_run_in_one_folder_fails_clearly(world):
     runner = world.runner()
-    with runner._lock(), pytest.raises(UserError, match="another run"):
-        world.runner().run([], set())
+    with runner.lock(), pytest.raises(UserError, match="another run"), world.runner().lock():
+        pass
     world.run()
 
 
