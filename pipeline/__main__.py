@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -101,9 +102,22 @@ def _request(options: argparse.Namespace) -> Request:
     sets = {s.partition("=")[0]: s for s in request.sets}
     words = [word for text in options.set for word in config.split_sets(text)]
     words += [f"run.{key}={value}" for key in ("method", "device") if (value := getattr(options, key))]
+    if options.method:
+        for key in _settings_of_another_method(options.method, list(sets)):
+            print(
+                f"warning: METHOD={options.method} has no setting {key}; {sets.pop(key)} is dropped.",
+                file=sys.stderr,
+            )
     sets.update({s.partition("=")[0]: s for s in words})
     request.sets = list(sets.values())
     return request
+
+
+def _settings_of_another_method(method: str, keys: list[str]) -> list[str]:
+    """Remembered settings of `associate` and `train` that belong to the method of an earlier run."""
+    sections = graph.sections(method)
+    parts = [(key, *key.split(".")[:2]) for key in keys if key.startswith(("associate.", "train."))]
+    return [key for key, section, name in parts if name not in sections[section].model_fields]
 
 
 def _runner(options: argparse.Namespace) -> tuple[Runner, Request]:
@@ -129,10 +143,30 @@ def _runner(options: argparse.Namespace) -> tuple[Runner, Request]:
 
 
 def _device(name: str) -> str:
-    """'auto' is the first GPU the driver lists; asked without importing torch, which a cached run must not pay for."""
+    """'auto' is the first GPU the driver lists; asked without importing torch, which a cached run must not pay for.
+
+    Raises:
+        UserError: a name torch does not know.
+    """
     if name != "auto":
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+            raise UserError(f"DEVICE={name}: choose one of auto, cpu, cuda, cuda:1 … or mps.")
         return name
     return "cuda" if Path("/dev/nvidia0").exists() else "cpu"
+
+
+def _check_device(device: str) -> None:
+    """Raise UserError where torch cannot use the device."""
+    if device == "cpu":
+        return
+    import torch
+
+    found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    found += ["mps"] if torch.backends.mps.is_available() else []
+    if device not in found and not (device == "cuda" and "cuda:0" in found):
+        raise UserError(
+            f"DEVICE={device}: torch finds no such device here; it can use {', '.join([*found, 'cpu'])}."
+        )
 
 
 def _until(runner: Runner, options: argparse.Namespace) -> list[Any]:
@@ -166,6 +200,8 @@ def run(options: argparse.Namespace) -> None:
     forced = _forced(options)
     runner.sources.check(name for node in until for name in node.stage.sources)
     with runner.lock():
+        if any("device" in plan.node.stage.sources for plan in runner.plan(until, forced) if plan.reasons):
+            _check_device(runner.sources.device)
         request.save(options.run)
         ran = runner.run(until, forced)
     if not ran:

@@ -202,12 +202,12 @@ class Runner:
         """One run at a time in a folder; the kernel drops the lock with the process, so none goes stale."""
         try:
             self.run_dir.mkdir(parents=True, exist_ok=True)
-            opened = open(self.run_dir / ".lock", "a+", encoding="utf-8")
+            (self.run_dir / ".lock").touch()
         except OSError as error:
             raise UserError(
                 f"RUN={self.run_dir}: cannot be written ({error.strerror}); choose a folder you may write to."
             ) from None
-        with opened as handle:
+        with open(self.run_dir / ".lock", "a+", encoding="utf-8") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

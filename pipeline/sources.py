@@ -136,7 +136,9 @@ class Sources:
     def weights(self) -> Path | str:
         found = _existing_or_name(self.request.weights or "random", "WEIGHTS")
         if not isinstance(found, Path) and found not in ("random", "pretrained"):
-            raise UserError(f"WEIGHTS={found}: no such file; give a .pth checkpoint, 'random' or 'pretrained'.")
+            raise UserError(
+                f"WEIGHTS={found}: no such file; give a .pth checkpoint, 'random' or 'pretrained'."
+            )
         return found
 
     @property

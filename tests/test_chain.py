@@ -192,6 +192,9 @@ def test_one_more_video_detects_that_video_only(run, site, tmp_path):
         (["--method", "tastrr"], "Did you mean 'tastr'?"),
         (["--config", "nowhere"], "CONFIG=nowhere"),
         (["--force", "trak"], "Did you mean 'track'?"),
+        (["--weights", "osnet.pth"], "WEIGHTS=osnet.pth"),
+        (["--device", "gpu"], "DEVICE=gpu"),
+        (["--device", "cuda:99"], "DEVICE=cuda:99"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
@@ -199,6 +202,20 @@ def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
     assert result.returncode == 2, result.stdout + result.stderr
     assert sentence in result.stderr and "Traceback" not in result.stderr
     assert sum("error:" in line for line in result.stderr.splitlines()) == 1
+    # The mistake is not kept: the next command without words works.
+    assert "Nothing to do" in pipeline("run", "--run", run).stdout
+
+
+def test_no_detector_is_said_before_anything_is_written(site, tmp_path):
+    result = pipeline("run", "--run", tmp_path / "run", "--videos", site / "videos", check=False)
+    assert result.returncode == 2 and "DETECTOR is not set" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_method_drops_settings_it_does_not_know(run):
+    result = pipeline("plan", "--run", run, "--method", "tastr")
+    assert "train.round_steps=4 is dropped" in result.stderr
+    assert result.stdout.splitlines()[0].startswith("associate@0")
 
 
 def test_a_typo_in_the_site_file_names_line_and_key(run, site, tmp_path):

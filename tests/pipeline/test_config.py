@@ -22,6 +22,17 @@ def write(tmp_path, text):
     return path
 
 
+def test_one_set_holds_many_settings_and_spaces():
+    assert config.split_sets(" a.b=1 c.d=[2, 3]  e.f = 4") == ["a.b=1", "c.d=[2, 3]", "e.f=4"]
+    assert config.split_sets("") == []
+
+
+@pytest.mark.parametrize("size", ["[0,0]", "[-32,16]", "[1,1]", "7"])
+def test_image_size_that_no_network_takes(size):
+    with pytest.raises(UserError, match=r"run\.image_size"):
+        config.load(SECTIONS, None, [f"run.image_size={size}"])
+
+
 def test_set_wins_over_file_wins_over_default(tmp_path):
     file = write(tmp_path, "track:\n  max_gap_s: 3\n")
     assert config.load(SECTIONS, None, [])["track"].max_gap_s == 2

@@ -166,6 +166,18 @@ def test_second_run_in_one_folder_fails_clearly(world):
     world.run()
 
 
+def test_a_folder_that_cannot_be_written_is_said(world, tmp_path):
+    (tmp_path / "file").write_text("")
+    world.folder = tmp_path / "file"
+    with pytest.raises(UserError, match="cannot be written"), world.runner().lock():
+        pass
+
+
+def test_a_damaged_receipt_counts_as_not_run(world):
+    (world.folder / "add" / "receipt.json").write_text("{}")
+    assert world.run() == ["add"]
+
+
 def test_differences_name_the_leaf():
     old = {"settings": {"max_gap_s": 2.0, "a": 1}, "version": 1, "inputs": {"boxes of track": "x"}}
     new = {

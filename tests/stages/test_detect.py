@@ -272,3 +272,10 @@ def test_rows_carry_the_true_time(tmp_path: Path) -> None:
     assert table.frame.tolist() == [0, 6]
     assert table.t_utc_us.tolist() == [1_000_000, 1_240_000]
     assert table.detection.tolist() == [0, 0]
+
+
+def test_mot_text_that_is_no_text_is_said(tmp_path):
+    path = tmp_path / "cam1_x.txt"
+    path.write_bytes(b"1,-1,10,20,24,64,0.9\n\xff\xfe")
+    with pytest.raises(UserError, match=r"cam1_x\.txt: cannot be read as MOT text"):
+        read_detections(tmp_path, "cam1_x", "cam1_x")
