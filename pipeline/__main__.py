@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # Threads that spin while they wait slow a busy machine down three times; sleeping costs an idle one nothing.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    warnings.simplefilter("once")
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.simplefilter("always")
+    warnings.formatwarning = _once()
     try:
         return int(options.command(options) or 0)
     except UserError as error:
@@ -41,6 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+def _once() -> Callable[..., str]:
+    """Each warning as one line, the first time only: Python's own 'once' forgets at every `catch_warnings`."""
+    said: set[str] = set()
+
+    def line(message: Warning | str, *_: Any, **__: Any) -> str:
+        new = str(message) not in said
+        said.add(str(message))
+        return f"warning: {message}\n" if new else ""
+
+    return line
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,11 +92,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, type=Path, help="folder of the run, e.g. runs/market")
     parser.add_argument("--videos", default="", help="folder, glob, list file or topology YAML")
-    parser.add_argument("--topology", default="", help="site file")
+    parser.add_argument("--topology", default="", help="site file; 'none' forgets the remembered one")
     parser.add_argument("--detector", default="", help="YOLO weights, or a folder of precomputed detections")
     parser.add_argument("--backbone", default="", help="osnet_x0_25 … osnet_x1_0, or any timm model")
     parser.add_argument("--weights", default="", help="start weights, or 'random', or 'pretrained' (timm)")
-    parser.add_argument("--ground-truth", default="", help="folder of MOT text files, for evaluation only")
+    parser.add_argument(
+        "--ground-truth", default="", help="folder of MOT text files, for evaluation only; 'none' forgets it"
+    )
     parser.add_argument(
         "--config", default="", help="YAML file of settings that differ, or the name of one of ours"
     )
@@ -97,7 +112,8 @@ def _request(options: argparse.Namespace) -> Request:
     request = Request.load(options.run)
     for name in ("videos", "topology", "detector", "backbone", "weights", "ground_truth", "config"):
         if value := getattr(options, name):
-            setattr(request, name, value)
+            # An empty word means the remembered one, so forgetting needs a word of its own.
+            setattr(request, name, "" if value == "none" else value)
     # A later SET of the same key wins; other keys stay, or a bare `make report` would undo them.
     sets = {s.partition("=")[0]: s for s in request.sets}
     words = [word for text in options.set for word in config.split_sets(text)]
@@ -173,8 +189,12 @@ def _until(runner: Runner, options: argparse.Namespace) -> list[Any]:
     names = [node.id for node in runner.nodes]
     wanted = options.until
     if wanted in graph.ROUND:
-        last = options.round or str(sum(n.stage.name == "train" for n in runner.nodes) - 1)
-        wanted = f"{wanted}@{last}"
+        rounds = sum(n.stage.name == "train" for n in runner.nodes) - 1
+        wanted = f"{wanted}@{options.round or rounds}"
+        if wanted not in names:
+            raise UserError(
+                f"ROUND={options.round}: this run has the rounds 0 to {rounds}; run.rounds sets how many."
+            )
     if wanted not in names:
         from pipeline.errors import closest
 

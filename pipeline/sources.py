@@ -148,7 +148,7 @@ class Sources:
         path = Path(self.request.ground_truth)
         if not path.exists():
             raise UserError(
-                f"GROUND_TRUTH={path}: no such file or folder; leave it out if there is no truth."
+                f"GROUND_TRUTH={path}: no such file or folder; GROUND_TRUTH=none if there is no truth."
             )
         return path
 

@@ -110,7 +110,8 @@ def _select(context: Context, site: Site) -> Path:
         ),
     )
     name = "the start" if numbers[at] < 0 else f"round {numbers[at]}"
-    context.say(f"the model of {name}, by '{used}': {', '.join(f'{s:.3g}' for s in signals)}")
+    shown = ", ".join("–" if np.isnan(s) else f"{s:.3g}" for s in signals)
+    context.say(f"the model of {name}, by '{used}': {shown}")
     return states[at][1]
 
 

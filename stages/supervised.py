@@ -52,8 +52,8 @@ def run(ctx: Context) -> None:
     pid = true_labels(ctx, footage.tracklets)
     if len(np.unique(pid[pid >= 0])) < 2:
         raise UserError(
-            "supervised: the truth names fewer than two people before the evaluation cut; "
-            "check GROUND_TRUTH and the topology's evaluation.train_until."
+            "supervised: fewer than two people of GROUND_TRUTH were tracked before the evaluation cut; "
+            "check GROUND_TRUTH, the detections and the topology's evaluation.train_until."
         )
     rows = np.flatnonzero(pid >= 0)
     row_of = {tracklet: i for i, tracklet in enumerate(footage.tracklets.tracklet_id)}

@@ -72,9 +72,8 @@ def run(ctx: Context) -> None:
             schema.write(TRACKLETS, made_tracklets, folder / TRACKLETS.file)
             schema.write(BOXES, made_boxes, folder / BOXES.file)
             length_s = (made_tracklets.t_end_us - made_tracklets.t_start_us).median() / 1e6
-            ctx.say(
-                f"{camera_id}: {len(made_tracklets)} tracklets, half of them longer than {length_s:.1f} s"
-            )
+            half = f", half of them longer than {length_s:.1f} s" if len(made_tracklets) else ""
+            ctx.say(f"{camera_id}: {len(made_tracklets)} tracklets{half}")
             if doubled:
                 ctx.say(
                     f"{camera_id}: {doubled} boxes lie in a time that another of its files covers; left out"

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.__main__ import _once
+
 ROOT = Path(__file__).resolve().parents[1]
 FPS, SECONDS = 10, 16
 STARTS = {"20260301T080000Z": 0, "20260301T090000Z": 6}
@@ -193,6 +195,7 @@ def test_one_more_video_detects_that_video_only(run, site, tmp_path):
         (["--config", "nowhere"], "CONFIG=nowhere"),
         (["--force", "trak"], "Did you mean 'track'?"),
         (["--weights", "osnet.pth"], "WEIGHTS=osnet.pth"),
+        (["--until", "train", "--round", "7"], "ROUND=7"),
         (["--device", "gpu"], "DEVICE=gpu"),
         (["--device", "cuda:99"], "DEVICE=cuda:99"),
     ],
@@ -210,6 +213,15 @@ def test_no_detector_is_said_before_anything_is_written(site, tmp_path):
     result = pipeline("run", "--run", tmp_path / "run", "--videos", site / "videos", check=False)
     assert result.returncode == 2 and "DETECTOR is not set" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_none_forgets_the_remembered_truth(run):
+    assert pipeline("plan", "--run", run, "--ground-truth", "none").stdout.startswith("ground_truth")
+
+
+def test_a_warning_is_said_once():
+    line = _once()
+    assert [line("a"), line("b"), line("a")] == ["warning: a\n", "warning: b\n", ""]
 
 
 def test_another_method_drops_settings_it_does_not_know(run):
