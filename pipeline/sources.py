@@ -126,11 +126,8 @@ class Sources:
 
     @property
     def detector(self) -> Path | str:
-        if not self.request.detector:
-            raise UserError(
-                "DETECTOR is not set: name YOLO weights such as yolo11n.pt, or a folder of finished detections."
-            )
-        return _existing_or_name(self.request.detector, "DETECTOR")
+        # A name is downloaded by ultralytics on first use; without network its adapter says what to do.
+        return _existing_or_name(self.request.detector or "yolo11n.pt", "DETECTOR")
 
     @property
     def weights(self) -> Path | str:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import _once
+from pipeline.sources import Request, Sources
 
 ROOT = Path(__file__).resolve().parents[1]
 FPS, SECONDS = 10, 16
@@ -209,10 +210,9 @@ def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
     assert "Nothing to do" in pipeline("run", "--run", run).stdout
 
 
-def test_no_detector_is_said_before_anything_is_written(site, tmp_path):
-    result = pipeline("run", "--run", tmp_path / "run", "--videos", site / "videos", check=False)
-    assert result.returncode == 2 and "DETECTOR is not set" in result.stderr
-    assert not (tmp_path / "run").exists()
+def test_without_a_detector_the_downloaded_one_is_meant(tmp_path):
+    sources = Sources(Request(), tmp_path, seed=0, device="cpu", holdout_share=0.2, image_size=(32, 16))
+    assert sources.value("detector") == "yolo11n.pt"
 
 
 def test_none_forgets_the_remembered_truth(run):
