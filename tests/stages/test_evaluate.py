@@ -218,7 +218,14 @@ def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Pat
     for k in (0, 1):
         paths[ASSOCIATIONS].append(save(ASSOCIATIONS, links[: 3 * k], run / "associate" / "m" / f"round-{k}"))
         folder = run / "train" / "m" / f"round-{k}"
-        row = {"weights": "model.pt", "digest": "", "backbone": "osnet_x0_25", "dim": 512, "steps": 0}
+        row = {
+            "weights": "model.pt",
+            "digest": "",
+            "backbone": "osnet_x0_25",
+            "image_size": (256, 128),
+            "dim": 512,
+            "steps": 0,
+        }
         paths[MODEL].append(save(MODEL, pd.DataFrame([row]), folder))
         backbone.save(backbone.build("osnet_x0_25", None, seed=k), folder / "model.pt")
     return paths
@@ -227,7 +234,14 @@ def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Pat
 def evaluated(
     run: Path, tables: dict[Manifest, list[Path]], cut: tuple[int, int] = (NOON, NOON)
 ) -> tuple[dict[str, Any], Path]:
-    sources = {"cut": cut, "weights": "random", "backbone": "osnet_x0_25", "seed": 0, "device": "cpu"}
+    sources = {
+        "cut": cut,
+        "weights": "random",
+        "backbone": "osnet_x0_25",
+        "image_size": (256, 128),
+        "seed": 0,
+        "device": "cpu",
+    }
     ctx = context(evaluate.STAGE, run, sources, tables, own_crops=6, truth_crops=2)
     evaluate.run(ctx)
     return json.loads((ctx.out / "metrics.json").read_text()), ctx.out
