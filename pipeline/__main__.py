@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline import config, graph
 from pipeline.errors import UserError
+from pipeline.graph import Node
 from pipeline.runner import Runner
 from pipeline.sources import Request, Sources
 from pipeline.stage import Settings
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--supervised", action="store_true", help="also train the supervised reference")
     sub = command("explain", explain, "walk a stage or a Parquet file back to what made it")
     sub.add_argument("what", help="a stage, a node such as train@2, or a Parquet file")
-    _add_request(sub)
+    _add_request(sub, run_required=False)
     sub = command("describe", describe, "print the tables and settings as Markdown")
     sub.add_argument("what", choices=["tables", "settings"], nargs="?", default="tables")
     sub.add_argument("--method", default="weave")
@@ -89,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_request(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", required=True, type=Path, help="folder of the run, e.g. runs/market")
+def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> None:
+    parser.add_argument("--run", required=run_required, type=Path, help="folder of the run, e.g. runs/market")
     parser.add_argument("--videos", default="", help="folder, glob, list file or topology YAML")
     parser.add_argument("--topology", default="", help="site file; 'none' forgets the remembered one")
     parser.add_argument("--detector", default="", help="YOLO weights, or a folder of precomputed detections")
@@ -185,7 +186,14 @@ def _check_device(device: str) -> None:
         )
 
 
-def _until(runner: Runner, options: argparse.Namespace) -> list[Any]:
+def _check_start(sources: Sources) -> None:
+    """Raise UserError for a backbone nobody has or weights of another network, before hours go into detection."""
+    from stages.reid.backbone import build
+
+    build(sources.value("backbone"), sources.value("weights"), sources.seed, sources.image_size)
+
+
+def _until(runner: Runner, options: argparse.Namespace) -> list[Node]:
     names = [node.id for node in runner.nodes]
     wanted = options.until
     if wanted in graph.ROUND:
@@ -202,13 +210,20 @@ def _until(runner: Runner, options: argparse.Namespace) -> list[Any]:
     return runner.nodes[: names.index(wanted) + 1]
 
 
-def _forced(options: argparse.Namespace) -> set[str]:
+def _forced(options: argparse.Namespace, until: list[Node]) -> set[str]:
+    """Stages to run anew.
+
+    Raises:
+        UserError: one that does not exist, or that comes after the last stage asked for.
+    """
     forced = {word for word in options.force.replace(",", " ").split() if word}
     for word in forced:
         if word.partition("@")[0] not in graph.STAGES:
             from pipeline.errors import closest
 
             raise UserError(f"FORCE={word}: no such stage. {closest(word, list(graph.STAGES))}")
+        if not any(word in (node.id, node.stage.name) for node in until):
+            raise UserError(f"FORCE={word}: not among the steps up to {until[-1].id}, which are to run.")
     return forced
 
 
@@ -217,11 +232,16 @@ def run(options: argparse.Namespace) -> None:
     until = _until(runner, options)
     for warning in runner.sources.site.unused:
         print(f"warning: {request.topology or request.videos}: {warning}", file=sys.stderr)
-    forced = _forced(options)
+    forced = _forced(options, until)
     runner.sources.check(name for node in until for name in node.stage.sources)
     with runner.lock():
-        if any("device" in plan.node.stage.sources for plan in runner.plan(until, forced) if plan.reasons):
+        needed = {
+            name for plan in runner.plan(until, forced) if plan.reasons for name in plan.node.stage.sources
+        }
+        if "device" in needed:
             _check_device(runner.sources.device)
+        if "backbone" in needed:
+            _check_start(runner.sources)
         request.save(options.run)
         ran = runner.run(until, forced)
     if not ran:
@@ -237,7 +257,7 @@ def plan(options: argparse.Namespace) -> None:
     runner, _ = _runner(options)
     until = _until(runner, options)
     runner.sources.check(name for node in until for name in node.stage.sources)
-    plans = runner.plan(until, _forced(options))
+    plans = runner.plan(until, _forced(options, until))
     waiting = [p for p in plans if p.reasons]
     for item in waiting:
         print(f"{item.node.id:<14} {'; '.join(item.reasons)}")
@@ -246,7 +266,8 @@ def plan(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> None:
     runner, _ = _runner(options)
-    for item in runner.plan(_until(runner, options), _forced(options)):
+    until = _until(runner, options)
+    for item in runner.plan(until, _forced(options, until)):
         receipt = runner.receipt(item.node)
         word = "fresh" if not item.reasons else "stale" if receipt else item.reasons[0].split(" ")[0]
         if word == "not":
@@ -265,6 +286,8 @@ def explain(options: argparse.Namespace) -> None:
             raise UserError(f"{path}: no receipt.json beside it; it is not the output of a stage.")
         print(receipt.read_text(encoding="utf-8"))
         return
+    if options.run is None:
+        raise UserError(f"explain {options.what}: name the run too, with --run runs/….")
     runner, _ = _runner(options)
     matching = [n for n in runner.nodes if n.id == options.what or n.stage.name == options.what]
     if not matching:

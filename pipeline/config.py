@@ -167,12 +167,26 @@ def _leaves(file: Path) -> list[Setting]:
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{file}: wants sections such as 'track:', each with settings below it.")
     leaves: list[Setting] = []
+    _once_each(root, file)
     for key, below in root.value:
         where = f"{file}:{key.start_mark.line + 1}"
         if not isinstance(below, yaml.MappingNode):
             leaves.append(((str(key.value),), yaml.safe_load(yaml.serialize(below)), where))
             continue
+        _once_each(below, file)
         for name, value in below.value:
             where = f"{file}:{name.start_mark.line + 1}"
             leaves.append(((str(key.value), str(name.value)), yaml.safe_load(yaml.serialize(value)), where))
     return leaves
+
+
+def _once_each(mapping: yaml.MappingNode, file: Path) -> None:
+    """YAML lets the last of two equal keys win in silence."""
+    seen: dict[str, int] = {}
+    for key, _ in mapping.value:
+        line = key.start_mark.line + 1
+        if str(key.value) in seen:
+            raise UserError(
+                f"{file}:{line}: '{key.value}' stands there twice; line {seen[key.value]} has it."
+            )
+        seen[str(key.value)] = line

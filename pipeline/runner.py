@@ -52,8 +52,7 @@ class Runner:
 
     def receipt(self, node: Node) -> dict[str, Any] | None:
         """The node's receipt, or None where it never finished or its output is gone."""
-        folder = self.folder(node)
-        _heal(folder)
+        folder = _standing(self.folder(node))
         try:
             receipt: dict[str, Any] = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -219,6 +218,8 @@ class Runner:
             handle.truncate(0)
             handle.write(str(os.getpid()))
             handle.flush()
+            for node in self.nodes:
+                _heal(self.folder(node))
             yield
 
 
@@ -288,7 +289,13 @@ def _swap(scratch: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _heal(final: Path) -> None:
+def _standing(final: Path) -> Path:
+    """Where a node's last output is: in its place, or beside it between `_swap`'s renames. Moves nothing."""
     old = final.with_name(final.name + ".old")
-    if old.exists() and not final.exists():
+    return old if old.exists() and not final.exists() else final
+
+
+def _heal(final: Path) -> None:
+    """Undo a swap that a kill cut in two. Under the lock only, or a watcher would undo a swap that goes on."""
+    if (old := _standing(final)) != final:
         old.rename(final)

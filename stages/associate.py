@@ -13,6 +13,8 @@ def run(ctx: Context) -> None:
     from stages.reid.training_part import training_footage
 
     footage = training_footage(ctx)
+    if footage.tracklets.empty and ctx.round == 0:
+        ctx.say(_nothing_before_the_cut(ctx))
     checkpoint = ctx.paths(MODEL)[-1].parent / "model.pt" if ctx.has(MODEL) else start_checkpoint(ctx)
 
     associations, labels = methods.load(ctx.method).associate(
@@ -29,6 +31,19 @@ def run(ctx: Context) -> None:
     ctx.say(
         f"{len(footage.tracklets)} tracklets to learn from; {kept} of {len(associations)} candidate pairs kept, "
         f"{labels.tracklet_id.nunique()} tracklets labelled in {labels.group.nunique()} groups"
+    )
+
+
+def _nothing_before_the_cut(ctx: Context) -> str:
+    import pandas as pd
+
+    crops = ctx.read(CROPS)
+    if crops.empty:
+        return "no crops: nothing to learn from, the model stays as it was"
+    cut, first = (pd.Timestamp(t, unit="us", tz="UTC") for t in (ctx.source("cut")[0], crops.t_utc_us.min()))
+    return (
+        f"nothing to learn from: training ends at {cut:%Y-%m-%d %H:%M:%S} (the cut) and the first crop is of "
+        f"{first:%Y-%m-%d %H:%M:%S} UTC; check `evaluation` in the site file, the clocks and the file names"
     )
 
 

@@ -195,6 +195,8 @@ def test_one_more_video_detects_that_video_only(run, site, tmp_path):
         (["--method", "tastrr"], "Did you mean 'tastr'?"),
         (["--config", "nowhere"], "CONFIG=nowhere"),
         (["--force", "trak"], "Did you mean 'track'?"),
+        (["--force", "identify", "--until", "track"], "FORCE=identify"),
+        (["--backbone", "osnet_x0_3"], "Did you mean 'osnet_x"),
         (["--weights", "osnet.pth"], "WEIGHTS=osnet.pth"),
         (["--until", "train", "--round", "7"], "ROUND=7"),
         (["--device", "gpu"], "DEVICE=gpu"),

@@ -19,10 +19,9 @@ def main() -> None:
     render.add_argument("--seed", type=int, default=DEFAULT_SEED)
     render.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     detector = commands.add_parser(
-        "train-detector", help="train the demo's detector on other drawn people (10 minutes)"
+        "train-detector", help="train the demo's detector on other drawn people (half an hour)"
     )
     detector.add_argument("--out", type=Path, default=None)
-    detector.add_argument("--epochs", type=int, default=None)
     detector.add_argument("--threads", type=int, default=2)
     start = commands.add_parser(
         "train-start",
@@ -45,9 +44,9 @@ def main() -> None:
         figures = train_start(args.out or START_PATH, args.steps or STEPS, args.threads)
         print("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if args.command == "train-detector":
-        from data.synthetic.detector import DETECTOR_PATH, EPOCHS, train_detector
+        from data.synthetic.detector import DETECTOR_PATH, train_detector
 
-        figures = train_detector(args.out or DETECTOR_PATH, args.epochs or EPOCHS, args.threads)
+        figures = train_detector(args.out or DETECTOR_PATH, args.threads)
         print("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if args.command == "render":
         from data.synthetic.render import render_site

@@ -49,6 +49,7 @@ def test_set_wins_over_file_wins_over_default(tmp_path):
         ("track:\n  max_gap_s: -1\n", ["my.yaml:2", "greater than 0"]),
         ("track: [\n", ["my.yaml:", "not valid YAML"]),
         ("- a\n", ["my.yaml", "sections"]),
+        ("track:\n  max_gap_s: 3\n  max_gap_s: 4\n", ["my.yaml:3", "'max_gap_s' stands there twice"]),
         ("track: 3\n", ["my.yaml", "wants keys below it"]),
     ],
 )

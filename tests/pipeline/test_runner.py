@@ -143,6 +143,11 @@ def test_full_disk_names_the_stage_and_what_to_do(world):
 
 def test_kill_between_the_two_renames_heals(world):
     (world.folder / "add").rename(world.folder / "add.old")
+    runner = world.runner()
+    assert not [p for p in runner.plan(runner.nodes, set()) if p.reasons]
+    assert not (world.folder / "add").exists()  # who only looks must not undo a swap that goes on
+    with runner.lock():
+        assert (world.folder / "add").is_dir()
     assert world.run() == []
 
 

@@ -222,7 +222,6 @@ def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Pat
             "weights": "model.pt",
             "digest": "",
             "backbone": "osnet_x0_25",
-            "image_size": (256, 128),
             "dim": 512,
             "steps": 0,
         }
