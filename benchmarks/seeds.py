@@ -42,18 +42,18 @@ def main() -> None:
     )
 
 
+def copy_run(run: Path, copy: Path) -> Path:
+    """A second folder with the run's output; outputs are renamed into place and never written to, so hard links do."""
+    if not copy.exists():
+        leave = shutil.ignore_patterns(".lock", ".scratch", "request.json", "digests.json")
+        shutil.copytree(run, copy, copy_function=os.link, ignore=leave)
+        shutil.copy(run / "request.json", copy / "request.json")
+    return copy
+
+
 def measure(run: Path, seed: int, settings: str) -> dict[str, Any]:
     """The metrics of ``run`` with another seed."""
-    copy = run.with_name(f"{run.name}-seed-{seed}")
-    if not copy.exists():
-        # Outputs are renamed into place and never written to, so a hard link is as good as a copy.
-        shutil.copytree(
-            run,
-            copy,
-            copy_function=os.link,
-            ignore=shutil.ignore_patterns(".lock", ".scratch", "request.json"),
-        )
-        shutil.copy(run / "request.json", copy / "request.json")
+    copy = copy_run(run, run.with_name(f"{run.name}-seed-{seed}"))
     frame = [sys.executable, "-m", "pipeline"]
     words = ["--run", str(copy), "--set", f"run.seed={seed} {settings}", "--supervised"]
     subprocess.run([*frame, "run", *words], check=True, stdout=sys.stderr)

@@ -32,12 +32,18 @@ if TYPE_CHECKING:
 
     from stages.reid.samplers import Batch
 
-VERSION = 1
+VERSION = 2
 
 
 class AssociateConfig(GroupingConfig):
     """How tracklets become pseudo-identities."""
 
+    # A network soon agrees with whatever it was taught, so a wrong link of round 1 is there in round 3 too: on
+    # market-site no threshold of a later round took it out again. Hence stricter than `identify`, from the first on.
+    min_log_odds: float = Field(
+        2.0,
+        description="mean log-odds of 'same person' at which two groups of tracklets are joined; higher is stricter",
+    )
     min_confidence: float = Field(
         0.8, ge=0, le=1, description="members that belong less clearly to their cluster get no label"
     )
