@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | doctor``.
+"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | embed | search | doctor``.
 
 The Makefile calls this; everything it can do, a person can do without make.
 """
@@ -25,7 +25,7 @@ from pipeline.stage import Settings
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 a defect of ours, 2 input the user can mend, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     # Libraries must neither upload nor install behind the user's back.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -57,9 +57,9 @@ def _once() -> Callable[..., str]:
     return line
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="trackweave", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(prog="trackweave", description=__doc__)
+    commands = words.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
@@ -86,8 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("metrics", metrics, "print the measures of a finished run")
     sub.add_argument("--run", required=True, type=Path)
     sub.add_argument("--json", action="store_true", help="one JSON object with stable keys")
+    sub = command("embed", embed, "write the features of pictures, by a finished run's network")
+    sub.add_argument("images", nargs="+", help="pictures of one person each: files, folders, globs")
+    sub.add_argument("--run", required=True, type=Path)
+    sub.add_argument("--out", type=Path, default=Path("features.parquet"))
+    sub.add_argument("--device", default="auto")
+    sub = command("search", search, "who is this, where and when: look a person up in a finished run")
+    sub.add_argument("query", nargs="+", help="a picture of one person, or several of the same")
+    sub.add_argument("--run", required=True, type=Path)
+    sub.add_argument("--count", type=int, default=10, help="people shown")
+    sub.add_argument("--device", default="auto")
+    sub.add_argument("--json", action="store_true", help="one JSON object")
     command("doctor", doctor, "say what this machine has and what is slow on it")
-    return parser
+    return words
 
 
 def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> None:
@@ -137,7 +148,8 @@ def _settings_of_another_method(method: str, keys: list[str]) -> list[str]:
     return [key for key, section, name in parts if name not in sections[section].model_fields]
 
 
-def _runner(options: argparse.Namespace) -> tuple[Runner, Request]:
+def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
+    """The runner of a run folder under the words of a command line, and those words with the remembered ones."""
     request = _request(options)
     file = config.named(request.config) if request.config else None
     run_settings = config.load_run(file, request.sets)
@@ -228,7 +240,7 @@ def _forced(options: argparse.Namespace, until: list[Node]) -> set[str]:
 
 
 def run(options: argparse.Namespace) -> None:
-    runner, request = _runner(options)
+    runner, request = open_run(options)
     until = _until(runner, options)
     for warning in runner.sources.site.unused:
         print(f"warning: {request.topology or request.videos}: {warning}", file=sys.stderr)
@@ -254,7 +266,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def plan(options: argparse.Namespace) -> None:
-    runner, _ = _runner(options)
+    runner, _ = open_run(options)
     until = _until(runner, options)
     runner.sources.check(name for node in until for name in node.stage.sources)
     plans = runner.plan(until, _forced(options, until))
@@ -265,7 +277,7 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def status(options: argparse.Namespace) -> None:
-    runner, _ = _runner(options)
+    runner, _ = open_run(options)
     until = _until(runner, options)
     for item in runner.plan(until, _forced(options, until)):
         receipt = runner.receipt(item.node)
@@ -288,7 +300,7 @@ def explain(options: argparse.Namespace) -> None:
         return
     if options.run is None:
         raise UserError(f"explain {options.what}: name the run too, with --run runs/….")
-    runner, _ = _runner(options)
+    runner, _ = open_run(options)
     matching = [n for n in runner.nodes if n.id == options.what or n.stage.name == options.what]
     if not matching:
         raise UserError(f"there is no stage '{options.what}' in this run.")
@@ -337,6 +349,26 @@ def metrics(options: argparse.Namespace) -> None:
     from stages.evaluation.table import format_metrics
 
     print(format_metrics(values))
+
+
+def embed(options: argparse.Namespace) -> None:
+    from stages.reid import use
+
+    options.device = _usable(options.device)
+    use.embed(options)
+
+
+def search(options: argparse.Namespace) -> None:
+    from stages.reid import use
+
+    options.device = _usable(options.device)
+    use.search(options)
+
+
+def _usable(device: str) -> str:
+    found = _device(device)
+    _check_device(found)
+    return found
 
 
 def doctor(options: argparse.Namespace) -> None:

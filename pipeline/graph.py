@@ -15,7 +15,7 @@ from pipeline.stage import Settings, Stage
 
 BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate")
 ROUND = ("associate", "train")
-AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "report")
+AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "export", "report")
 STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS)
 
 

@@ -204,7 +204,36 @@ RANKINGS = Manifest(
     ("state", "query_id"),
 )  # fmt: skip
 
+EXPORTS = Manifest(
+    "exports", 1, "The chosen network in formats that run without this project.",
+    (
+        Column("file", _text, "file name beside this table"),
+        Column("format", _text, "'pytorch', 'onnx' or 'openvino'"),
+        Column("digest", _text, "SHA-256 of the file"),
+        Column("least_cosine", _f64, "worst cosine with PyTorch's features over some crops; 1 for PyTorch itself"),
+    ),
+    ("file",),
+    {"-1 <= least_cosine <= 1": lambda t: t.least_cosine.between(-1.0, 1.0 + 1e-6)},
+)  # fmt: skip
+
+GALLERY = Manifest(
+    "gallery", 1, "What `search` looks through: one row per tracklet, in the order of the index gallery.faiss beside it.",
+    (
+        Column("row", _i64, "row of the index"),
+        Column("tracklet_id", _text, "the tracklet"),
+        Column("identity", _i32, "its person on the whole site"),
+        Column("confidence", _f32, "0 to 1, as in identities"),
+        Column("camera_id", _text, "the camera"),
+        Column("t_start_us", _i64, "first box", "µs"),
+        Column("t_end_us", _i64, "last box", "µs"),
+        Column("shard", _text, "tar shard of its clearest crop, relative to the run's folder"),
+        Column("offset", _i64, "where that crop's JPEG begins", "bytes"),
+        Column("size", _i64, "its length", "bytes"),
+    ),
+    ("row",),
+)  # fmt: skip
+
 ALL = (
     VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, SUPERVISED_MODEL, TRAIN_LOG, SELECTION,
-    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS,
+    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, EXPORTS, GALLERY,
 )  # fmt: skip

@@ -212,6 +212,33 @@ def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
     assert "Nothing to do" in pipeline("run", "--run", run).stdout
 
 
+def test_a_picture_of_a_tracklet_finds_its_person(run, tmp_path):
+    gallery = pd.read_parquet(run / "export" / "gallery.parquet")
+    identities = pd.read_parquet(run / "identify" / "identities.parquet").set_index("tracklet_id").identity
+    row = gallery.iloc[0]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    picture = pictures / "who is it.jpg"
+    with (run / row.shard).open("rb") as shard:
+        shard.seek(row.offset)
+        picture.write_bytes(shard.read(row["size"]))
+    found = json.loads(pipeline("search", picture, "--run", run, "--json").stdout)
+    assert found["people"][0]["identity"] == identities[row.tracklet_id]
+    assert 0 <= found["people"][0]["probability"] <= 1
+    assert Path(found["sheet"]).stat().st_mode & 0o077 == 0
+    (pictures / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "features.parquet"
+    result = pipeline("embed", pictures, "--run", run, "--out", out)
+    assert "broken.png: cannot be read" in result.stderr
+    table = pd.read_parquet(out)
+    assert table.path.tolist() == [str(picture)]
+    assert np.linalg.norm(table.feature[0]) == pytest.approx(1, abs=1e-5)
+    again = pipeline("embed", pictures, "--run", run, "--out", out, check=False)
+    assert again.returncode == 2 and "is there already" in again.stderr
+    nobody = pipeline("search", tmp_path / "nowhere.jpg", "--run", run, check=False)
+    assert nobody.returncode == 2 and "nowhere.jpg: no such picture" in nobody.stderr
+
+
 def test_without_a_detector_the_downloaded_one_is_meant(tmp_path):
     sources = Sources(Request(), tmp_path, seed=0, device="cpu", holdout_share=0.2, image_size=(32, 16))
     assert sources.value("detector") == "yolo11n.pt"

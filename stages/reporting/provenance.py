@@ -66,7 +66,7 @@ def total_seconds(found: list[dict[str, Any]]) -> float:
     return float(sum(r["seconds"] for r in found if isinstance(r.get("seconds"), int | float)))
 
 
-_ORDER = ("ingest", "detect", "track", "crop", "isolate", "associate", "train", "identify", "ground_truth", "supervised", "evaluate")  # fmt: skip
+_ORDER = ("ingest", "detect", "track", "crop", "isolate", "associate", "train", "identify", "ground_truth", "supervised", "evaluate", "export")  # fmt: skip
 
 
 def _place(node: str) -> tuple[float, ...]:

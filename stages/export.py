@@ -1,0 +1,230 @@
+"""What one takes away: the network as ONNX and OpenVINO, a card that says what it is good for, and a gallery to search."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.manifests import (
+    BOXES,
+    CROPS,
+    EXPORTS,
+    GALLERY,
+    GROUND_TRUTH,
+    IDENTITIES,
+    RANKINGS,
+    SELECTION,
+    TRACKLETS,
+    VIDEOS,
+)
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+
+    from stages.reid.backbone import ReidNetwork
+    from stages.reid.same_person import Calibration
+
+LEAST_COSINE = 0.999
+
+
+class ExportConfig(Settings):
+    formats: list[str] = Field(["onnx", "openvino"], description="formats beside model.pt: onnx, openvino")
+    crops_per_tracklet: int = Field(
+        16, ge=1, description="crops whose mean describes a tracklet in the gallery"
+    )
+    parity_crops: int = Field(
+        64, ge=2, description="crops on which an exported file is compared with PyTorch"
+    )
+
+
+def run(ctx: Context) -> None:
+    from stages.evaluation.truth_crops import evenly
+    from stages.reid import backbone, gallery
+    from stages.reid.features import cached_features, tracklet_features
+    from stages.reid.model import CHECKPOINT
+
+    chosen = ctx.paths(SELECTION)[-1].parent / CHECKPOINT
+    network = backbone.load(chosen)
+    tracklets = ctx.read(TRACKLETS).sort_values("tracklet_id").reset_index(drop=True)
+    crops = ctx.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
+    crops = crops[evenly(crops.tracklet_id, ctx.settings.crops_per_tracklet)].reset_index(drop=True)
+    features = cached_features(chosen, crops, ctx.run_dir, ctx.device)
+    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
+
+    calibration = calibrate(ctx, tracklets, crops, features, means)
+    exports = write_formats(ctx, chosen, network, crops)
+    table = gallery.rows(tracklets, ctx.read(IDENTITIES), ctx.read(CROPS))
+    gallery.write(table, means[tracklets.tracklet_id.isin(table.tracklet_id)], ctx.out)
+
+    ctx.write(EXPORTS, exports)
+    ctx.write(GALLERY, table)
+    facts = card_facts(ctx, network, tracklets, means, calibration, exports)
+    from stages.reporting.card import model_card
+
+    (ctx.out / "model_card.md").write_text(model_card(facts), encoding="utf-8")
+    (ctx.out / "model_card.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
+    worst = exports.least_cosine.min()
+    ctx.say(
+        f"{', '.join(exports.file)}: features as PyTorch's (cosine ≥ {worst:.5f}); {len(table)} tracklets to search"
+    )
+    ctx.note(least_cosine=float(worst), searchable=len(table))
+
+
+def calibrate(
+    ctx: Context, tracklets: pd.DataFrame, crops: pd.DataFrame, features: np.ndarray, means: np.ndarray
+) -> Calibration:
+    """How far apart one person's and two persons' tracklets lie, read where training did not look if there is enough."""
+    import numpy as np
+
+    from stages.reid.grouping import GroupingConfig, dense_prior, halves, weigh
+    from stages.reid.same_person import Calibration
+
+    train_until_us, _ = ctx.source("cut")
+    unseen = (tracklets.t_start_us > train_until_us).to_numpy()
+    rows = unseen if unseen.sum() >= 30 else np.ones(len(tracklets), bool)
+    part = tracklets[rows].reset_index(drop=True)
+    of_part = crops.tracklet_id.isin(part.tracklet_id).to_numpy()
+    uncertain = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max()
+    clock_std_s = {str(camera): float(v) for camera, v in uncertain.items()}
+    log_prior, possible = dense_prior(ctx.source("site"), part, clock_std_s)
+    # The user's pictures come without their camera's mean, so it stays in here too.
+    evidence = weigh(
+        means[rows], halves(features[of_part], crops[of_part].reset_index(drop=True), part), part,
+        log_prior, possible, GroupingConfig.model_validate({"centre_cameras": False}),
+    )  # fmt: skip
+    identity = part.merge(ctx.read(IDENTITIES), on="tracklet_id", how="left").identity.to_numpy()
+    camera = part.camera_id.to_numpy(str)
+    i, j = np.triu_indices(len(part), 1)
+    across = camera[i] != camera[j]
+    same = float((identity[i] == identity[j])[across].mean()) if across.any() else 0.0
+    return Calibration(evidence.across, min(max(same, 1e-4), 0.5))
+
+
+def write_formats(ctx: Context, chosen: Path, network: ReidNetwork, crops: pd.DataFrame) -> pd.DataFrame:
+    """EXPORTS: every format written and compared with PyTorch.
+
+    Raises:
+        RuntimeError: an exported file gives other features.
+    """
+    import hashlib
+    import shutil
+
+    import numpy as np
+    import pandas as pd
+
+    from stages.reid import deploy
+    from stages.reid.images import read_images
+
+    shutil.copyfile(chosen, ctx.out / "model.pt")
+    rows: list[tuple[str, str, float]] = [("model.pt", "pytorch", 1.0)]
+    sample = crops.iloc[
+        np.linspace(0, max(len(crops) - 1, 0), min(len(crops), ctx.settings.parity_crops)).astype(int)
+    ]
+    pictures = np.zeros((4, 3, *network.image_size), np.uint8)
+    if len(sample):
+        pictures = read_images(sample, ctx.run_dir, network.image_size).transpose(0, 3, 1, 2)
+    images = (pictures / 255).astype(np.float32)
+    writers = {"onnx": ("model.onnx", deploy.write_onnx), "openvino": ("model.xml", deploy.write_openvino)}
+    for name in ctx.settings.formats:
+        file, write = writers[name]
+        write(network, ctx.out / file)
+        cosine = deploy.least_cosine(network, ctx.out / file, images)
+        if cosine < LEAST_COSINE:
+            raise RuntimeError(
+                f"{file}: its features differ from PyTorch's (cosine {cosine:.4f}); "
+                f"leave '{name}' out of export.formats and report this"
+            )
+        rows.append((file, name, min(cosine, 1.0)))
+    table = pd.DataFrame(rows, columns=["file", "format", "least_cosine"])
+    table["digest"] = [hashlib.sha256((ctx.out / f).read_bytes()).hexdigest() for f in table.file]
+    return table[[c.name for c in EXPORTS.columns]]
+
+
+def card_facts(
+    ctx: Context,
+    network: ReidNetwork,
+    tracklets: pd.DataFrame,
+    means: np.ndarray,
+    calibration: Calibration,
+    exports: pd.DataFrame,
+) -> dict[str, Any]:
+    """All that the model card says, as plain values."""
+    videos = ctx.read(VIDEOS)
+    good = videos[videos.status == "ok"]
+    metrics_file = ctx.paths(RANKINGS)[-1].parent / "metrics.json"
+    selection = ctx.read(SELECTION)
+    return {
+        "name": ctx.run_dir.name,
+        "footage": {
+            "cameras": sorted(set(good.camera_id)),
+            "videos": len(good),
+            "hours": float((good.t_end_us - good.t_start_us).sum() / 3.6e9),
+            "from_us": int(good.t_start_us.min()) if len(good) else None,
+            "until_us": int(good.t_end_us.max()) if len(good) else None,
+            "train_until_us": int(ctx.source("cut")[0]) if len(good) else None,
+            "tracklets": len(tracklets),
+            "people": int(ctx.read(IDENTITIES).identity.nunique()),
+        },
+        "model": {
+            "backbone": network.name,
+            "parameters": sum(p.numel() for p in network.backbone.parameters()),
+            "image_size": list(network.image_size),
+            "dim": network.dim,
+            "method": ctx.method,
+            "round": int(selection["round"][selection.chosen].iloc[0]),
+            "weights": str(ctx.source("weights")),
+        },
+        "files": exports.to_dict("records"),
+        "same_person": {
+            "same_share": calibration.same_share,
+            "looks": asdict(calibration.looks),
+            "cosine": {str(p): calibration.cosine(p) for p in (0.5, 0.9, 0.99)},
+            "reliability": _reliability(ctx, tracklets, means, calibration),
+        },
+        "metrics": json.loads(metrics_file.read_text(encoding="utf-8")),
+    }
+
+
+def _reliability(
+    ctx: Context, tracklets: pd.DataFrame, means: np.ndarray, calibration: Calibration
+) -> list[tuple[float, float, int]]:
+    """Predicted against true shares, over pairs across cameras of tracklets of the test time; empty without truth."""
+    import numpy as np
+
+    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+    from stages.reid.same_person import reliability
+
+    truth = ctx.read(GROUND_TRUTH)
+    if truth.empty:
+        return []
+    boxes = ctx.read(BOXES)
+    person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    pid = person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy()
+    rows = np.flatnonzero(
+        (tracklets.t_start_us > ctx.source("cut")[0]).to_numpy() & (np.abs(means).sum(1) > 0)
+    )
+    camera = tracklets.camera_id.to_numpy(str)
+    i, j = (rows[k] for k in np.triu_indices(len(rows), 1))
+    across = camera[i] != camera[j]
+    i, j = i[across], j[across]
+    return reliability(
+        calibration.probability((means[i] * means[j]).sum(1)), (pid[i] == pid[j]) & (pid[i] >= 0)
+    )
+
+
+STAGE = Stage(
+    name="export",
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, RANKINGS),
+    outputs=(EXPORTS, GALLERY),
+    config=ExportConfig,
+    version=1,
+    run=run,
+    sources=("site.prior", "cut", "weights", "device"),
+)

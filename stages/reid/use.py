@@ -1,0 +1,222 @@
+"""What one does with a finished run: embed pictures, search for a person.
+
+trackweave embed pictures/ --run runs/mine --out features.parquet
+trackweave search person.jpg --run runs/mine
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from stages.reid.backbone import ReidNetwork
+    from stages.reid.same_person import Calibration
+
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+_AT_ONCE = 512  # pictures decoded before they pass the network
+
+
+def embed(options: argparse.Namespace) -> None:
+    """Features of pictures of one person each, as Parquet: path, feature (fixed_size_list<float32>[D], length 1)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    out: Path = options.out
+    if out.exists():
+        raise UserError(f"--out {out}: is there already; name another file or move it away.")
+    paths = picture_paths(options.images)
+    network = exported_network(options.run)
+    schema = pa.schema([("path", pa.string()), ("feature", pa.list_(pa.float32(), network.dim))])
+    scratch = out.with_name(out.name + ".part")
+    done = 0
+    try:
+        with pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
+            for start in range(0, len(paths), _AT_ONCE):
+                read, features = features_of(paths[start : start + _AT_ONCE], network, options.device)
+                columns = [
+                    pa.array([str(p) for p in read], pa.string()),
+                    pa.FixedSizeListArray.from_arrays(pa.array(features.ravel(), pa.float32()), network.dim),
+                ]
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+                done += len(read)
+        if not done:
+            raise UserError(f"{' '.join(options.images)}: none of {len(paths)} pictures can be read.")
+        scratch.rename(out)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror or error}.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    print(f"{done} pictures, {network.dim} values each: {out}")
+
+
+def search(options: argparse.Namespace) -> None:
+    """Who is in the picture (or in several of one person), and where and when they were seen on the site."""
+    import numpy as np
+
+    from pipeline import schema
+    from pipeline.manifests import GALLERY
+    from stages.reid import gallery
+
+    network = exported_network(options.run)
+    folder = options.run / "export"
+    paths = picture_paths(options.query)
+    read, features = features_of(paths, network, options.device)
+    if not read:
+        raise UserError(f"{' '.join(options.query)}: cannot be read as a picture.")
+    mean = features.mean(0, keepdims=True)
+    mean /= max(float(np.linalg.norm(mean)), 1e-12)
+    table = schema.read(GALLERY, folder / GALLERY.file)
+    if table.empty:
+        raise UserError(f"{options.run}: its gallery is empty, nobody was tracked there.")
+    cosine, row = gallery.search(folder, mean, len(table))
+    found = gallery.people(table, cosine[0], row[0]).head(options.count)
+    found["probability"] = calibration(folder).probability(found.cosine.to_numpy())
+    sheet = contact_sheet(read, found, options.run)
+    if options.json:
+        columns = ["identity", "probability", "cosine", "tracklet_id", "camera_id", "t_start_us", "t_end_us"]
+        print(json.dumps({"people": found[columns].to_dict("records"), "sheet": str(sheet)}, default=float))
+        return
+    print(f"{'person':>8} {'p(same)':>8} {'cosine':>7}  best tracklet, seen (UTC)")
+    for person in found.to_dict("records"):
+        print(
+            f"{person['identity']:>8} {person['probability']:>8.2f} {person['cosine']:>7.3f}  "
+            f"{person['tracklet_id']}, {_when(person['t_start_us'])} to {_when(person['t_end_us'], '%H:%M:%S')}"
+        )
+    print(f"pictures: {sheet}")
+
+
+def picture_paths(words: list[str]) -> list[Path]:
+    """Pictures of folders (searched below), globs and files, sorted, each once.
+
+    Raises:
+        UserError: a word names nothing.
+    """
+    found: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            here = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+        else:
+            here = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(word, recursive=True))]
+        if not here:
+            raise UserError(
+                f"{word}: no such picture, and no folder or glob with any ({', '.join(sorted(PICTURES))})."
+            )
+        found += here
+    return list(dict.fromkeys(found))
+
+
+def exported_network(run: Path) -> ReidNetwork:
+    """The run's chosen network.
+
+    Raises:
+        UserError: the run did not get that far.
+    """
+    from stages.reid import backbone
+
+    path = run / "export" / "model.pt"
+    if not path.is_file():
+        raise UserError(f"{path}: not there; run `make export RUN={run}` first.")
+    return backbone.load(path)
+
+
+def features_of(
+    paths: list[Path], network: ReidNetwork, device: str
+) -> tuple[list[Path], npt.NDArray[np.float32]]:
+    """The pictures that could be read, and their (N, D) features; the others are named on standard error."""
+    import cv2
+    import numpy as np
+
+    from stages.reid.features import embed_images
+
+    height, width = network.image_size
+    read, images = [], []
+    for path in paths:
+        image = (
+            cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+            if path.stat().st_size
+            else None
+        )
+        if image is None:
+            print(f"warning: {path}: cannot be read as a picture; left out.", file=sys.stderr)
+            continue
+        shrinks = image.shape[0] > height
+        small = cv2.resize(
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB), (width, height),
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        )  # fmt: skip
+        read.append(path)
+        images.append(small)
+    if not images:
+        return [], np.zeros((0, network.dim), np.float32)
+    return read, embed_images(network, np.asarray(np.stack(images), np.uint8), device)
+
+
+def calibration(folder: Path) -> Calibration:
+    """The run's own relation of cosine and probability, from its model card."""
+    from stages.reid.evidence import Appearance
+    from stages.reid.same_person import Calibration
+
+    facts: dict[str, Any] = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))[
+        "same_person"
+    ]
+    return Calibration(Appearance(**facts["looks"]), facts["same_share"])
+
+
+def contact_sheet(query: list[Path], found: pd.DataFrame, run: Path, height_px: int = 192) -> Path:
+    """The query's pictures and each person's best, left to right, as one JPEG that only its owner can read."""
+    import cv2
+    import numpy as np
+
+    from data.crops import read_crop
+    from stages.reporting.thumbs import write_private
+
+    def fitted(image: npt.NDArray[np.uint8], caption: str) -> npt.NDArray[np.uint8]:
+        width = int(np.clip(round(image.shape[1] * height_px / image.shape[0]), height_px // 4, height_px))
+        tile = np.full((height_px + 18, max(width, 96), 3), 255, np.uint8)
+        tile[:height_px, :width] = cv2.resize(image, (width, height_px), interpolation=cv2.INTER_AREA)
+        cv2.putText(
+            tile, caption, (2, height_px + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA
+        )
+        return tile
+
+    tiles = []
+    for path in query[:4]:
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        tiles.append(fitted(np.asarray(image, np.uint8), "asked for"))
+    for person in found.to_dict("records"):
+        try:
+            crop = read_crop(run / person["shard"], int(person["offset"]), int(person["size"]))
+        except (OSError, ValueError):
+            continue  # crops may have been removed on purpose
+        tiles.append(
+            fitted(
+                np.ascontiguousarray(crop[..., ::-1]), f"{person['identity']}: {person['probability']:.2f}"
+            )
+        )
+    gap = np.full((height_px + 18, 6, 3), 255, np.uint8)
+    row = np.concatenate([part for tile in tiles for part in (tile, gap)], axis=1)
+    out = run / "search" / f"{query[0].stem}.jpg"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(".jpg", row, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    if not done:
+        raise RuntimeError(f"{out}: OpenCV could not encode a picture of shape {row.shape}")
+    write_private(out, data.tobytes())
+    return out
+
+
+def _when(t_us: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(t_us / 1e6, dt.UTC).strftime(form)

@@ -1,0 +1,106 @@
+"""Exported networks give PyTorch's features; the probability of "same person"; the gallery and its search."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from stages.reid import backbone, deploy, gallery
+from stages.reid.evidence import Appearance
+from stages.reid.same_person import Calibration, reliability
+
+
+@pytest.fixture(scope="module")
+def network():
+    return backbone.build("osnet_x0_25", None, seed=3, image_size=(64, 32))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).random((5, 3, 64, 32), dtype=np.float32)
+
+
+@pytest.mark.parametrize(("write", "file"), [(deploy.write_onnx, "m.onnx"), (deploy.write_openvino, "m.xml")])
+def test_exported_file_gives_pytorchs_features_for_any_number_of_images(
+    network, images, tmp_path, write, file
+):
+    write(network, tmp_path / file)
+    assert deploy.least_cosine(network, tmp_path / file, images) > 0.999
+    for n in (1, 3):
+        found = deploy.run_exported(tmp_path / file, images[:n])
+        assert found.shape == (n, network.dim)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
+
+
+def test_onnx_is_one_file_that_another_runtime_runs(network, images, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    deploy.write_onnx(network, tmp_path / "m.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+    found = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {deploy.INPUT: images})[0]
+    with torch.inference_mode():
+        wanted = network.eval()((torch.from_numpy(images) - torch.tensor(network.mean).view(1, 3, 1, 1))
+                                / torch.tensor(network.std).view(1, 3, 1, 1))[0]  # fmt: skip
+    wanted = torch.nn.functional.normalize(wanted, dim=1).numpy()
+    assert (found * wanted).sum(1).min() > 0.9999
+
+
+def test_a_wrong_file_is_noticed(network, images, tmp_path):
+    deploy.write_onnx(
+        backbone.build("osnet_x0_25", None, seed=4, image_size=(64, 32)), tmp_path / "other.onnx"
+    )
+    assert deploy.least_cosine(network, tmp_path / "other.onnx", images) < 0.999
+
+
+def test_probability_of_known_distributions():
+    """Distances drawn from the very distributions: predicted and true shares agree."""
+    rng = np.random.default_rng(0)
+    looks, n = Appearance(0.6, 1.1, 0.15), 400_000
+    same = rng.random(n) < 0.05
+    distance = np.where(
+        same, rng.normal(looks.same, looks.deviation, n), rng.normal(looks.different, looks.deviation, n)
+    )
+    calibration = Calibration(looks, 0.05)
+    for predicted, true, count in reliability(calibration.probability(1 - distance**2 / 2), same):
+        assert abs(predicted - true) < 0.02 + 2 / np.sqrt(count)
+
+
+def test_cosine_is_the_inverse_of_probability():
+    calibration = Calibration(Appearance(0.6, 1.1, 0.15), 0.02)
+    for p in (0.01, 0.5, 0.9):
+        assert calibration.probability(calibration.cosine(p)) == pytest.approx(p)
+    assert Calibration(Appearance(1.0, 1.0, 0.1), 0.02).cosine(0.5) is None
+    assert (
+        Calibration(Appearance(0.9, 1.0, 0.3), 1e-4).cosine(0.99) is None
+    )  # not even equal pictures get there
+
+
+def test_reliability_counts_every_pair_once():
+    rows = reliability(np.array([0.0, 0.5, 1.0, 0.99]), np.array([False, True, True, False]))
+    assert sum(n for *_, n in rows) == 4
+    assert rows[-1] == (pytest.approx(0.995), 0.5, 2)
+
+
+def _table(n):
+    return pd.DataFrame({"tracklet_id": [f"t{i}" for i in range(n)], "identity": [i // 2 for i in range(n)]})
+
+
+def test_search_is_the_order_of_cosines_and_one_line_per_person(tmp_path):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(20, 8)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    gallery.write(_table(20), x, tmp_path)
+    cosine, row = gallery.search(tmp_path, x[7:8], 50)
+    np.testing.assert_array_equal(row[0], np.argsort(-(x @ x[7]), kind="stable"))
+    found = gallery.people(_table(20), cosine[0], row[0])
+    assert found.identity.iloc[0] == 3 and found.identity.is_unique and (found.tracklets == 2).all()
+    best = pd.Series(x @ x[7]).groupby(np.arange(20) // 2).max().sort_values(ascending=False)
+    assert list(found.identity) == list(best.index)
+
+
+def test_a_gallery_of_another_network_is_refused(tmp_path):
+    gallery.write(_table(2), np.eye(2, 8, dtype=np.float32), tmp_path)
+    with pytest.raises(UserError, match="features of 8 values, the network gives 4"):
+        gallery.search(tmp_path, np.zeros((1, 4), np.float32), 1)
+    with pytest.raises(UserError, match="make export"):
+        gallery.search(tmp_path / "none", np.zeros((1, 8), np.float32), 1)
