@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.errors import UserError, closest
+from stages.detectors.motion import MotionDetector
 from stages.detectors.openvino_network import RGB, Boxes, OpenVinoDetector, person_class
 from stages.detectors.quiet import cache_dir, import_ultralytics
 
@@ -55,7 +56,8 @@ def open_detector(
     """A detector that is ready to run.
 
     Args:
-        weights: a .pt, .onnx or .xml file, an OpenVINO folder, or the name of a network ultralytics publishes.
+        weights: a .pt, .onnx or .xml file, an OpenVINO folder, the name of a network ultralytics publishes, or
+            'motion' for `stages.detectors.motion`.
         frame_size: height and width in px of the frames to come; fits the input where we export the network.
         device: 'cpu', 'cuda', 'cuda:1' …
         cache: folder for networks exported here.
@@ -63,6 +65,8 @@ def open_detector(
     Raises:
         UserError: no such file, not a detector, no class of persons.
     """
+    if weights == "motion":
+        return MotionDetector(settings.min_score, settings.max_detections)
     path = find_weights(weights)
     if path.is_dir() or path.suffix in {".xml", ".onnx"}:
         return _open_exported(path, settings)
