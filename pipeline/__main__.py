@@ -274,6 +274,11 @@ def plan(options: argparse.Namespace) -> None:
     for item in waiting:
         print(f"{item.node.id:<14} {'; '.join(item.reasons)}")
     print(f"{len(waiting)} of {len(plans)} steps would run.")
+    if waiting:
+        from pipeline.estimate import estimates, sentence
+
+        found = estimates(options.run, [p.node for p in waiting], runner.sources.device)
+        print(sentence(found.values()))
 
 
 def status(options: argparse.Namespace) -> None:

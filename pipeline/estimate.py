@@ -1,0 +1,108 @@
+"""What a plan will take: seconds and disk, from what the same stages took in this run's neighbours.
+
+Stages before and after training are paid by the hour of footage, a round of training by its steps, which do not grow
+with it. The median over past runs on the same kind of device; a stage that nobody ran here yet has no estimate.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.graph import Node
+
+BY_THE_ROUND = ("train", "supervised")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """seconds, disk_bytes: None where no past run tells."""
+
+    seconds: float | None
+    disk_bytes: float | None
+
+
+def estimates(run_dir: Path, nodes: Iterable[Node], device: str) -> dict[str, Estimate]:
+    """Node id → estimate, for the nodes of a plan."""
+    hours = recorded_hours(run_dir)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    disk: dict[str, list[float]] = defaultdict(list)
+    for past in {p.parent.parent for p in run_dir.parent.glob("*/ingest/receipt.json")} | {run_dir}:
+        past_hours = recorded_hours(past)
+        if not past_hours:
+            continue
+        sizes = {name: _bytes(past / "pieces" / name) for name in ("detect", "crop")}
+        for receipt in _receipts(past):
+            stage = str(receipt["node"]).partition("@")[0]
+            # A stage that only found its pieces done says nothing about the work.
+            idle = receipt["seconds"] < 0.5 and (past / "pieces" / stage).is_dir()
+            if receipt.get("device") == device and not idle:
+                unit = 1.0 if stage in BY_THE_ROUND else past_hours
+                seconds[stage].append(receipt["seconds"] / unit)
+            if size := sizes.get(stage):
+                disk[stage].append(size / past_hours)
+    found = {}
+    for node in nodes:
+        stage = node.stage.name
+        times = 1.0 if stage in BY_THE_ROUND else hours
+        found[node.id] = Estimate(
+            statistics.median(seconds[stage]) * times if seconds[stage] and times else None,
+            statistics.median(disk[stage]) * hours if disk[stage] and hours else None,
+        )
+    return found
+
+
+def sentence(found: Iterable[Estimate]) -> str:
+    """'about 12 minutes and 340 MB, by earlier runs here; 3 steps are not known yet'."""
+    found = list(found)
+    known = [e.seconds for e in found if e.seconds is not None]
+    if not known:
+        return "No earlier run beside this one tells how long that takes."
+    text = f"About {_duration(sum(known))}"
+    if disk := sum(e.disk_bytes or 0 for e in found):
+        text += f" and {disk / 1e6:.0f} MB" if disk < 1e9 else f" and {disk / 1e9:.1f} GB"
+    text += ", by earlier runs here"
+    if unknown := len(found) - len(known):
+        text += f"; {unknown} of the steps never ran here and are not in it"
+    return text + "."
+
+
+def recorded_hours(run_dir: Path) -> float | None:
+    """Hours of readable footage of a run, None before its ingest."""
+    import pyarrow.parquet as pq
+
+    path = run_dir / "ingest" / "videos.parquet"
+    if not path.is_file():
+        return None
+    table = pq.read_table(path, columns=["status", "t_start_us", "t_end_us"]).to_pylist()
+    return sum(r["t_end_us"] - r["t_start_us"] for r in table if r["status"] == "ok") / 3.6e9 or None
+
+
+def _receipts(run_dir: Path) -> list[dict[str, Any]]:
+    found = []
+    for pattern in ("*/receipt.json", "*/*/*/receipt.json"):
+        for path in run_dir.glob(pattern):
+            try:
+                receipt = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if {"node", "seconds"} <= receipt.keys():
+                found.append(receipt)
+    return found
+
+
+def _bytes(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
