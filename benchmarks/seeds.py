@@ -9,6 +9,7 @@ Everything up to `isolate` is shared with the run (hard links); what depends on 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -32,9 +33,9 @@ def main() -> None:
     print("| measure | " + " | ".join(f"seed {s}" for s in options.seeds.split()) + " | mean | spread |")
     print("|---|" + "---|" * (len(results) + 2))
     for name, values in rows.items():
-        cells = " | ".join(f"{v:.3f}" for v in values)
-        spread = max(values) - min(values)
-        print(f"| {name} | {cells} | {statistics.fmean(values):.3f} | {spread:.3f} |")
+        cells = " | ".join("–" if v is None else f"{v:.3f}" for v in values)
+        known = [v for v in values if v is not None]
+        print(f"| {name} | {cells} | {statistics.fmean(known):.3f} | {max(known) - min(known):.3f} |")
     print(
         json.dumps(
             {"run": str(options.run), "seeds": options.seeds.split(), "machine": machine(), "rows": rows}
@@ -43,12 +44,31 @@ def main() -> None:
 
 
 def copy_run(run: Path, copy: Path) -> Path:
-    """A second folder with the run's output; outputs are renamed into place and never written to, so hard links do."""
-    if not copy.exists():
-        leave = shutil.ignore_patterns(".lock", ".scratch", "request.json", "digests.json")
-        shutil.copytree(run, copy, copy_function=os.link, ignore=leave)
-        shutil.copy(run / "request.json", copy / "request.json")
+    """A second folder with the run's output as it is now; made anew when the run was, else continued.
+
+    Outputs are renamed into place and never written to, so hard links are as good as copies.
+    """
+    made_from = _state(run)
+    mark = copy / "copied-from.json"
+    if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")) == made_from:
+        return copy
+    shutil.rmtree(copy, ignore_errors=True)
+    part = copy.with_name(copy.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    leave = shutil.ignore_patterns(
+        ".lock", ".scratch", "request.json", "digests.json", "failures", "search", "copied-from.json"
+    )
+    shutil.copytree(run, part, copy_function=os.link, ignore=leave)
+    shutil.copy(run / "request.json", part / "request.json")
+    (part / mark.name).write_text(json.dumps(made_from), encoding="utf-8")
+    part.rename(copy)
     return copy
+
+
+def _state(run: Path) -> dict[str, str]:
+    """What the run was asked, and each stage's receipt."""
+    files = [run / "request.json", *run.glob("*/receipt.json"), *run.glob("*/*/*/receipt.json")]
+    return {str(f.relative_to(run)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
 
 
 def measure(run: Path, seed: int, settings: str) -> dict[str, Any]:
@@ -63,9 +83,9 @@ def measure(run: Path, seed: int, settings: str) -> dict[str, Any]:
     return dict(json.loads(out.stdout))
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Measure → one value per seed, for those that every seed has."""
-    rows: dict[str, list[float]] = {}
+def summary(results: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Measure → one value per seed, None where a seed has none."""
+    rows: dict[str, list[float | None]] = {}
     for name in ("start", "final", "supervised", "end_to_end"):
         for key in ("rank1", "mean_ap"):
             rows[f"{name} {key}"] = [(r["reid"][name] or {}).get(key) for r in results]
@@ -80,14 +100,10 @@ def summary(results: list[dict[str, Any]]) -> dict[str, list[float]]:
         ("tracking", "idf1"), ("tracking", "purity"), ("label_free", "split_tracklet_rank1"),
     ):  # fmt: skip
         rows[f"{part} {key}"] = [r[part][key] for r in results]
-    for key in ("rank1", "mean_ap"):
-        start, final, top = rows[f"start {key}"], rows[f"final {key}"], rows[f"supervised {key}"]
-        if None not in (*start, *final, *top):
-            rows[f"final / supervised, {key}"] = [f / t for f, t in zip(final, top, strict=True)]
-            rows[f"gap closed, {key}"] = [
-                (f - s) / (t - s) for s, f, t in zip(start, final, top, strict=True) if t != s
-            ]
-    return {name: values for name, values in rows.items() if values and None not in values}
+    for name, part in (("final / supervised", "share_of_supervised"), ("gap closed", "gap_closed")):
+        for key in ("rank1", "mean_ap"):
+            rows[f"{name}, {key}"] = [(r.get(part) or {}).get(key) for r in results]
+    return {name: values for name, values in rows.items() if any(v is not None for v in values)}
 
 
 def machine() -> str:

@@ -3,8 +3,8 @@
     make bench NAME=substitution RUN=runs/demo [STAGES="detect track isolate associate"]
 
 Rows: the run as it is; true boxes for `detect`; our boxes joined by true persons for `track`; our tracklets cut
-exactly where the person changes for `isolate`; true persons as every round's labels for `associate`; the round that
-is best by the truth for the selection. Each is a copy of the run (hard links) in ``RUN-true-STAGE``.
+exactly where the person changes for `isolate`; true persons as every round's labels for `associate`. What the choice of
+the round costs is the column of the best one. Each is a copy of the run (hard links) in ``RUN-true-STAGE``.
 Prints a table, and as its last line one JSON object.
 """
 
@@ -42,6 +42,7 @@ from stages.evaluation.matching import match, matched_pids, tracklet_persons
 from stages.evaluation.tracking import visit_ids
 
 Tables = dict[Manifest, pd.DataFrame]
+Cut = tuple[int, int]
 
 
 def main() -> None:
@@ -49,8 +50,11 @@ def main() -> None:
     words.add_argument("--run", type=Path, default=Path(os.environ.get("RUN") or "runs/demo"))
     words.add_argument("--stages", default=os.environ.get("STAGES") or " ".join(TRUTH))
     options = words.parse_args()
+    stages = options.stages.split()
+    if unknown := sorted(set(stages) - set(TRUTH)):
+        words.error(f"STAGES={' '.join(unknown)}: choose among {' '.join(TRUTH)}")
     results = {"as it is": metrics(options.run)}
-    for stage in options.stages.split():
+    for stage in stages:
         results[f"true {stage}"] = measure(options.run, stage)
     columns = {
         "final rank-1": lambda m: m["reid"]["final"]["rank1"],
@@ -88,7 +92,7 @@ def measure(run: Path, stage: str) -> dict[str, Any]:
             if node.stage.name == stage and node.round != 0:
                 # Up to here first: what stands in for the node is fresh under the fingerprint it has then.
                 runner.run(runner.nodes[: runner.nodes.index(node)], set())
-                substitute(runner, node.id, TRUTH[stage](copy))
+                substitute(runner, node.id, TRUTH[stage](copy, runner.sources.cut))
         runner.run(runner.nodes, set())
     return metrics(copy)
 
@@ -112,7 +116,7 @@ def substitute(runner: Runner, node_id: str, tables: Tables) -> None:
     (folder / RECEIPT).write_text(json.dumps(receipt, default=str), encoding="utf-8")
 
 
-def true_detections(run: Path) -> Tables:
+def true_detections(run: Path, cut: Cut) -> Tables:
     """Every true box, sure of itself."""
     truth = schema.read(GROUND_TRUTH, run / "ground_truth" / GROUND_TRUTH.file)
     number = truth.groupby(["video_id", "frame"]).cumcount().astype("int32")
@@ -120,7 +124,7 @@ def true_detections(run: Path) -> Tables:
     return {DETECTIONS: table[[c.name for c in DETECTIONS.columns]]}
 
 
-def true_tracks(run: Path) -> Tables:
+def true_tracks(run: Path, cut: Cut) -> Tables:
     """Our boxes that match somebody, one tracklet per person and visit."""
     from stages.track import to_tables
 
@@ -135,7 +139,7 @@ def true_tracks(run: Path) -> Tables:
     }
 
 
-def true_isolation(run: Path) -> Tables:
+def true_isolation(run: Path, cut: Cut) -> Tables:
     """Our tracklets, one piece per person in them; boxes of nobody go with the piece nearest in time."""
     boxes, truth, _ = _boxes(run, BOXES, "track")
     crops = schema.read(CROPS, run / "crop" / CROPS.file)
@@ -163,17 +167,15 @@ def true_isolation(run: Path) -> Tables:
     }
 
 
-def true_labels(run: Path) -> Tables:
+def true_labels(run: Path, cut: Cut) -> Tables:
     """Every training tracklet labelled with its person; whoever is nobody is left out."""
-    from pipeline.sources import Request, Sources
     from stages.reid.training_part import before
 
     boxes, truth, _ = _boxes(run, BOXES, "isolate")
-    sources = Sources(Request.load(run), run, seed=0, device="cpu", holdout_share=0.2, image_size=(256, 128))
     tracklets, _ = before(
         schema.read(TRACKLETS, run / "isolate" / TRACKLETS.file),
         schema.read(CROPS, run / "isolate" / CROPS.file),
-        sources.cut[0],
+        cut[0],
     )
     person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
     pid = person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy(np.int32)
@@ -197,7 +199,7 @@ def _boxes(run: Path, manifest: Manifest, stage: str) -> tuple[pd.DataFrame, pd.
     return schema.read(manifest, run / stage / manifest.file), truth, camera
 
 
-TRUTH: dict[str, Callable[[Path], Tables]] = {
+TRUTH: dict[str, Callable[[Path, Cut], Tables]] = {
     "detect": true_detections,
     "track": true_tracks,
     "isolate": true_isolation,

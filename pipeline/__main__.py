@@ -18,7 +18,7 @@ from typing import Any
 from pipeline import config, graph
 from pipeline.errors import UserError
 from pipeline.graph import Node
-from pipeline.runner import Runner
+from pipeline.runner import Runner, standing
 from pipeline.sources import Request, Sources
 from pipeline.stage import Settings
 
@@ -156,7 +156,7 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     method = run_settings.method
     sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
     settings = config.load(sections, file, request.sets)
-    supervised_done = (options.run / "supervised" / "receipt.json").is_file()
+    supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
     nodes = graph.build(
         method, run_settings.rounds, supervised=getattr(options, "supervised", False) or supervised_done
     )
@@ -335,13 +335,11 @@ def _metrics(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make all RUN={run_dir}` first.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    runner, _ = open_run(parser().parse_args(["status", "--run", str(run_dir)]))
     seconds: dict[str, float] = {}
-    for receipt in sorted(run_dir.rglob("receipt.json")):
-        if ".scratch" in receipt.parts or "pieces" in receipt.parts:
-            continue
-        facts = json.loads(receipt.read_text(encoding="utf-8"))
-        name = facts["node"].partition("@")[0]
-        seconds[name] = round(seconds.get(name, 0.0) + facts["seconds"], 3)
+    for node in runner.nodes:
+        if receipt := runner.receipt(node):
+            seconds[node.stage.name] = round(seconds.get(node.stage.name, 0.0) + receipt["seconds"], 3)
     values["seconds"] = seconds
     return values
 

@@ -148,6 +148,8 @@ def _insert(
     node: Any = tree.setdefault(section, {})
     for key in keys[1:-1]:
         node = node.setdefault(key, {})
+        if not isinstance(node, dict):
+            raise UserError(f"{where}: '{'.'.join(keys[:-1])}' has a value of its own and nothing below it.")
     node[keys[-1]] = value
     origin[keys[:2]] = where
 

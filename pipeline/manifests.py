@@ -204,6 +204,15 @@ RANKINGS = Manifest(
     ("state", "query_id"),
 )  # fmt: skip
 
+MEASURES = Manifest(
+    "measures", 1, "metrics.json as a table, so that whoever shows a measure is made anew when one changes.",
+    (
+        Column("measure", _text, "path in metrics.json, for example reid.final.rank1"),
+        Column("value", _f64, "its value; what could not be measured has no row"),
+    ),
+    ("measure",),
+)  # fmt: skip
+
 EXPORTS = Manifest(
     "exports", 1, "The chosen network in formats that run without this project.",
     (
@@ -235,5 +244,5 @@ GALLERY = Manifest(
 
 ALL = (
     VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, SUPERVISED_MODEL, TRAIN_LOG, SELECTION,
-    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, EXPORTS, GALLERY,
+    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, MEASURES, EXPORTS, GALLERY,
 )  # fmt: skip

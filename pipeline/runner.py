@@ -52,14 +52,15 @@ class Runner:
 
     def receipt(self, node: Node) -> dict[str, Any] | None:
         """The node's receipt, or None where it never finished or its output is gone."""
-        folder = _standing(self.folder(node))
+        folder = standing(self.folder(node))
         try:
             receipt: dict[str, Any] = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         if not {"fingerprint", "outputs", "seconds", "sources_digest"} <= receipt.keys():
             return None
-        if any(not (folder / manifest.file).is_file() for manifest in node.stage.outputs):
+        files = {*receipt.get("files", ()), *(manifest.file for manifest in node.stage.outputs)}
+        if any(not (folder / name).is_file() for name in files):
             return None
         return receipt
 
@@ -166,6 +167,7 @@ class Runner:
             "node": node.id,
             "fingerprint": fingerprint,
             "outputs": digests,
+            "files": sorted(path.name for path in scratch.iterdir() if path.is_file()),
             "seconds": round(seconds, 3),
             "notes": context.notes,
             "sources_digest": self.source_digest(node),
@@ -289,13 +291,14 @@ def _swap(scratch: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _standing(final: Path) -> Path:
+def standing(final: Path) -> Path:
     """Where a node's last output is: in its place, or beside it between `_swap`'s renames. Moves nothing."""
     old = final.with_name(final.name + ".old")
     return old if old.exists() and not final.exists() else final
 
 
 def _heal(final: Path) -> None:
-    """Undo a swap that a kill cut in two. Under the lock only, or a watcher would undo a swap that goes on."""
-    if (old := _standing(final)) != final:
+    """Mend a swap that a kill cut in two. Under the lock only, or a watcher would undo a swap that goes on."""
+    if (old := standing(final)) != final:
         old.rename(final)
+    shutil.rmtree(final.with_name(final.name + ".old"), ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.manifests import (  # isort: skip
-    ASSOCIATIONS, BOXES, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MODEL, PEOPLE, RANKINGS, SELECTION,
+    ASSOCIATIONS, BOXES, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MEASURES, MODEL, PEOPLE, RANKINGS, SELECTION,
     SUPERVISED_MODEL, TRACKLETS, VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
@@ -32,6 +32,8 @@ class EvaluateConfig(Settings):
 
 
 def run(ctx: Context) -> None:
+    import pandas as pd
+
     from stages.evaluation.states import final_state, model_states
     from stages.evaluation.table import empty_metrics
 
@@ -55,10 +57,22 @@ def run(ctx: Context) -> None:
         _identify(ctx, metrics, boxes, truth, person)
         rankings = _retrieve(ctx, metrics, states, final, truth, videos, own_crops, person)
     ctx.write(RANKINGS, rankings)
+    measures = pd.DataFrame(flat(metrics), columns=["measure", "value"])
+    ctx.write(MEASURES, measures if len(measures) else MEASURES.empty())
     (ctx.out / "metrics.json").write_text(
         json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
     ctx.note(final_state=final.name, **{f"final_{k}": v for k, v in metrics["reid"]["final"].items()})
+
+
+def flat(values: Any, path: str = "") -> list[tuple[str, float]]:
+    """(path, value) of every number in nested dictionaries and lists, in their order."""
+    if isinstance(values, dict):
+        return [row for key, below in values.items() for row in flat(below, f"{path}.{key}".lstrip("."))]
+    if isinstance(values, (list, tuple)):
+        return [row for k, below in enumerate(values) for row in flat(below, f"{path}.{k}")]
+    number = isinstance(values, (int, float)) and not isinstance(values, bool)
+    return [(path, float(values))] if number else []
 
 
 def in_test_time(t_utc_us: pd.Series, cut: tuple[int, int]) -> pd.Series:
@@ -261,7 +275,7 @@ STAGE = Stage(
     inputs=(
         VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, MODEL, IDENTITIES, SELECTION, GROUND_TRUTH, PEOPLE,
     ),
-    outputs=(RANKINGS,),
+    outputs=(RANKINGS, MEASURES),
     config=EvaluateConfig,
     version=1,
     run=run,

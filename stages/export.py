@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -15,7 +15,8 @@ from pipeline.manifests import (
     GALLERY,
     GROUND_TRUTH,
     IDENTITIES,
-    RANKINGS,
+    MEASURES,
+    MODEL,
     SELECTION,
     TRACKLETS,
     VIDEOS,
@@ -35,7 +36,9 @@ LEAST_COSINE = 0.999
 
 
 class ExportConfig(Settings):
-    formats: list[str] = Field(["onnx", "openvino"], description="formats beside model.pt: onnx, openvino")
+    formats: list[Literal["onnx", "openvino"]] = Field(
+        ["onnx", "openvino"], description="formats beside model.pt: onnx, openvino"
+    )
     crops_per_tracklet: int = Field(
         16, ge=1, description="crops whose mean describes a tracklet in the gallery"
     )
@@ -65,7 +68,8 @@ def run(ctx: Context) -> None:
 
     ctx.write(EXPORTS, exports)
     ctx.write(GALLERY, table)
-    facts = card_facts(ctx, network, tracklets, means, calibration, exports)
+    same_person = same_person_facts(ctx, tracklets, crops, features, means, calibration)
+    facts = card_facts(ctx, network, tracklets, same_person, exports)
     from stages.reporting.card import model_card
 
     (ctx.out / "model_card.md").write_text(model_card(facts), encoding="utf-8")
@@ -79,32 +83,45 @@ def run(ctx: Context) -> None:
 
 def calibrate(
     ctx: Context, tracklets: pd.DataFrame, crops: pd.DataFrame, features: np.ndarray, means: np.ndarray
-) -> Calibration:
-    """How far apart one person's and two persons' tracklets lie, read where training did not look if there is enough."""
-    import numpy as np
+) -> dict[str, Calibration] | None:
+    """From cosine to "same person", for two tracklets and for one picture against a tracklet; None for one camera.
 
+    Across cameras, and read where training did not look if there is enough.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from stages.reid.evidence import picture_appearance
     from stages.reid.grouping import GroupingConfig, dense_prior, halves, weigh
     from stages.reid.same_person import Calibration
 
     train_until_us, _ = ctx.source("cut")
     unseen = (tracklets.t_start_us > train_until_us).to_numpy()
     rows = unseen if unseen.sum() >= 30 else np.ones(len(tracklets), bool)
-    part = tracklets[rows].reset_index(drop=True)
+    part, x = tracklets[rows].reset_index(drop=True), means[rows]
     of_part = crops.tracklet_id.isin(part.tracklet_id).to_numpy()
+    own_crops, own = crops[of_part].reset_index(drop=True), features[of_part]
     uncertain = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max()
     clock_std_s = {str(camera): float(v) for camera, v in uncertain.items()}
     log_prior, possible = dense_prior(ctx.source("site"), part, clock_std_s)
     # The user's pictures come without their camera's mean, so it stays in here too.
     evidence = weigh(
-        means[rows], halves(features[of_part], crops[of_part].reset_index(drop=True), part), part,
-        log_prior, possible, GroupingConfig.model_validate({"centre_cameras": False}),
+        x, halves(own, own_crops, part), part, log_prior, possible,
+        GroupingConfig.model_validate({"centre_cameras": False}),
     )  # fmt: skip
+    if not len(evidence.matches.pairs):
+        return None
     identity = part.merge(ctx.read(IDENTITIES), on="tracklet_id", how="left").identity.to_numpy()
     camera = part.camera_id.to_numpy(str)
     i, j = np.triu_indices(len(part), 1)
-    across = camera[i] != camera[j]
-    same = float((identity[i] == identity[j])[across].mean()) if across.any() else 0.0
-    return Calibration(evidence.across, min(max(same, 1e-4), 0.5))
+    same = float((identity[i] == identity[j])[camera[i] != camera[j]].mean())
+    same_share = min(max(same, 1e-4), 0.5)
+    row = pd.Series(range(len(part)), index=part.tracklet_id)
+    pictures = picture_appearance(own, x, row[own_crops.tracklet_id].to_numpy(), camera, evidence.matches)
+    return {
+        "tracklets": Calibration(evidence.across, same_share),
+        "pictures": Calibration(pictures, same_share),
+    }
 
 
 def write_formats(ctx: Context, chosen: Path, network: ReidNetwork, crops: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +149,7 @@ def write_formats(ctx: Context, chosen: Path, network: ReidNetwork, crops: pd.Da
         pictures = read_images(sample, ctx.run_dir, network.image_size).transpose(0, 3, 1, 2)
     images = (pictures / 255).astype(np.float32)
     writers = {"onnx": ("model.onnx", deploy.write_onnx), "openvino": ("model.xml", deploy.write_openvino)}
-    for name in ctx.settings.formats:
+    for name in sorted(set(ctx.settings.formats)):
         file, write = writers[name]
         write(network, ctx.out / file)
         cosine = deploy.least_cosine(network, ctx.out / file, images)
@@ -151,24 +168,27 @@ def card_facts(
     ctx: Context,
     network: ReidNetwork,
     tracklets: pd.DataFrame,
-    means: np.ndarray,
-    calibration: Calibration,
+    same_person: dict[str, Any],
     exports: pd.DataFrame,
 ) -> dict[str, Any]:
     """All that the model card says, as plain values."""
     videos = ctx.read(VIDEOS)
     good = videos[videos.status == "ok"]
-    metrics_file = ctx.paths(RANKINGS)[-1].parent / "metrics.json"
+    metrics_file = ctx.paths(MEASURES)[-1].parent / "metrics.json"
     selection = ctx.read(SELECTION)
+    until = int(ctx.source("cut")[0]) if len(good) else 0
     return {
         "name": ctx.run_dir.name,
         "footage": {
             "cameras": sorted(set(good.camera_id)),
             "videos": len(good),
             "hours": float((good.t_end_us - good.t_start_us).sum() / 3.6e9),
+            "hours_trained": float(
+                (good.t_end_us.clip(upper=until) - good.t_start_us).clip(lower=0).sum() / 3.6e9
+            ),
             "from_us": int(good.t_start_us.min()) if len(good) else None,
             "until_us": int(good.t_end_us.max()) if len(good) else None,
-            "train_until_us": int(ctx.source("cut")[0]) if len(good) else None,
+            "train_until_us": until if len(good) else None,
             "tracklets": len(tracklets),
             "people": int(ctx.read(IDENTITIES).identity.nunique()),
         },
@@ -182,46 +202,74 @@ def card_facts(
             "weights": str(ctx.source("weights")),
         },
         "files": exports.to_dict("records"),
-        "same_person": {
-            "same_share": calibration.same_share,
-            "looks": asdict(calibration.looks),
-            "cosine": {str(p): calibration.cosine(p) for p in (0.5, 0.9, 0.99)},
-            "reliability": _reliability(ctx, tracklets, means, calibration),
-        },
+        "same_person": same_person,
         "metrics": json.loads(metrics_file.read_text(encoding="utf-8")),
     }
 
 
-def _reliability(
-    ctx: Context, tracklets: pd.DataFrame, means: np.ndarray, calibration: Calibration
-) -> list[tuple[float, float, int]]:
-    """Predicted against true shares, over pairs across cameras of tracklets of the test time; empty without truth."""
+def same_person_facts(
+    ctx: Context,
+    tracklets: pd.DataFrame,
+    crops: pd.DataFrame,
+    features: np.ndarray,
+    means: np.ndarray,
+    calibration: dict[str, Calibration] | None,
+) -> dict[str, Any]:
+    """kind → share of same pairs, distributions, cosines of some probabilities, and the check where there is truth."""
     import numpy as np
 
-    from stages.evaluation.matching import match, matched_pids, tracklet_persons
     from stages.reid.same_person import reliability
 
-    truth = ctx.read(GROUND_TRUTH)
-    if truth.empty:
-        return []
-    boxes = ctx.read(BOXES)
-    person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
-    pid = person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy()
-    rows = np.flatnonzero(
-        (tracklets.t_start_us > ctx.source("cut")[0]).to_numpy() & (np.abs(means).sum(1) > 0)
-    )
+    truth = true_persons(ctx, tracklets)
     camera = tracklets.camera_id.to_numpy(str)
-    i, j = (rows[k] for k in np.triu_indices(len(rows), 1))
-    across = camera[i] != camera[j]
-    i, j = i[across], j[across]
-    return reliability(
-        calibration.probability((means[i] * means[j]).sum(1)), (pid[i] == pid[j]) & (pid[i] >= 0)
-    )
+    facts = {}
+    for kind, found in (calibration or {}).items():
+        check: list[tuple[float, float, int]] = []
+        if truth is not None:
+            known = np.flatnonzero(truth.measured & (np.abs(means).sum(1) > 0))
+            if kind == "tracklets":
+                asked, owner = means[known], known
+            else:
+                row = dict(zip(tracklets.tracklet_id, range(len(tracklets)), strict=True))
+                of_crop = np.array([row[t] for t in crops.tracklet_id])
+                one = np.flatnonzero(np.isin(of_crop, known) & ~crops.tracklet_id.duplicated().to_numpy())
+                asked, owner = features[one], of_crop[one]
+            pairs = (camera[owner][:, None] != camera[known][None, :]).nonzero()
+            cosine = (asked @ means[known].T)[pairs]
+            a, b = truth.pid[owner[pairs[0]]], truth.pid[known[pairs[1]]]
+            check = reliability(found.probability(cosine), (a == b) & (a >= 0))
+        facts[kind] = {
+            "same_share": found.same_share,
+            "looks": asdict(found.looks),
+            "cosine": {str(p): found.cosine(p) for p in (0.2, 0.5, 0.8)},
+            "reliability": check,
+        }
+    return facts
+
+
+class Persons(NamedTuple):
+    """pid: (T,) true person of each tracklet, -1 for nobody; measured: (T,) of the test time, in a video with truth."""
+
+    pid: np.ndarray
+    measured: np.ndarray
+
+
+def true_persons(ctx: Context, tracklets: pd.DataFrame) -> Persons | None:
+    """Whom the tracklets show; None without truth."""
+    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+
+    truth, boxes = ctx.read(GROUND_TRUTH), ctx.read(BOXES)
+    if truth.empty:
+        return None
+    boxes = boxes[boxes.video_id.isin(truth.video_id)].reset_index(drop=True)
+    person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    measured = tracklets.tracklet_id.isin(person.index) & (tracklets.t_start_us > ctx.source("cut")[0])
+    return Persons(person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy(), measured.to_numpy())
 
 
 STAGE = Stage(
     name="export",
-    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, RANKINGS),
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, MODEL, IDENTITIES, SELECTION, GROUND_TRUTH, MEASURES),
     outputs=(EXPORTS, GALLERY),
     config=ExportConfig,
     version=1,

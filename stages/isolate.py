@@ -65,8 +65,10 @@ def run(context: Context) -> None:
     from stages.reid.model import start_checkpoint
 
     config: IsolateConfig = context.settings
-    tracklets, boxes = context.read(TRACKLETS), context.read(BOXES)
-    crops = context.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
+    train_until_us, _ = context.source("cut")
+    tracker_made = context.read(TRACKLETS)
+    tracklets, boxes, crops = split_at(tracker_made, context.read(BOXES), context.read(CROPS), train_until_us)
+    crops = crops.sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     if not config.enabled or not len(crops):
         _write(context, tracklets, boxes, crops)
         return
@@ -75,12 +77,16 @@ def run(context: Context) -> None:
     possible = contact if config.only_at_contact else None
     eps = config.eps
     if eps is None:
+        # Nothing after the cut may steer what training gets to see.
+        before = (tracklets.t_start_us <= train_until_us).to_numpy()
         pairs = co_occurring(
             tracklets.camera_id.to_numpy(), tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
         )
+        pairs = pairs[before[pairs].all(1)]
         position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
+        rows = rows_by_tracklet(crops.tracklet_id.map(position).to_numpy(), len(tracklets))
         found = calibrate_eps(
-            features, rows_by_tracklet(crops.tracklet_id.map(position).to_numpy(), len(tracklets)),
+            features, [r if b else r[:0] for r, b in zip(rows, before, strict=True)],
             apart(pairs, touching), t_us=crops.t_utc_us.to_numpy(), contact_us=possible, rule=config.calibration,
             min_samples=config.min_samples, switch_share=config.switch_share,
             max_violated_share=config.max_violated_share, max_cut_share=config.max_cut_share,
@@ -95,9 +101,47 @@ def run(context: Context) -> None:
         contact_window_us=round(config.contact_window_s * 1e6),
     )  # fmt: skip
     cut = int(new[0].parent_id[new[0].parent_id != new[0].tracklet_id].nunique())
+    made_by = dict(zip(tracklets.tracklet_id, tracklets.parent_id, strict=True))
+    origin = [made_by.get(parent, parent) for parent in new[0].parent_id]
+    new = (new[0].assign(parent_id=origin), new[1], new[2])
     context.note(eps=eps, tracklets_before=len(tracklets), tracklets_after=len(new[0]), tracklets_cut=cut)
     context.say(f"{cut} of {len(tracklets)} tracklets cut; {len(new[0])} tracklets go on")
     _write(context, *new)
+
+
+def split_at(
+    tracklets: pd.DataFrame, boxes: pd.DataFrame, crops: pd.DataFrame, t_us: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The same tables, with whoever was in view at ``t_us`` as two tracklets, ``{id}.before`` and ``{id}.after``.
+
+    The instant itself belongs to the time before. The children's parent_id is the tracklet they come from.
+    """
+    import numpy as np
+    import pandas as pd
+
+    over = tracklets[(tracklets.t_start_us <= t_us) & (tracklets.t_end_us > t_us)]
+    if over.empty:
+        return tracklets, boxes, crops
+
+    def renamed(table: pd.DataFrame) -> pd.DataFrame:
+        part = np.where(table.t_utc_us <= t_us, ".before", ".after")
+        halved = table.tracklet_id.isin(over.tracklet_id)
+        return table.assign(tracklet_id=(table.tracklet_id + part).where(halved, table.tracklet_id))
+
+    boxes, crops = renamed(boxes), renamed(crops)
+    parts = []
+    for suffix in (".before", ".after"):
+        mine = boxes[boxes.tracklet_id.isin(over.tracklet_id + suffix)].groupby("tracklet_id", sort=True)
+        made = mine.agg(
+            t_start_us=("t_utc_us", "min"), t_end_us=("t_utc_us", "max"), n_boxes=("frame", "size"),
+            mean_score=("score", "mean"),
+        ).reset_index()  # fmt: skip
+        made["parent_id"] = made.tracklet_id.str.removesuffix(suffix)
+        made["camera_id"] = made.parent_id.map(over.set_index("tracklet_id").camera_id)
+        parts.append(made[list(tracklets.columns)])
+    whole = tracklets[~tracklets.tracklet_id.isin(over.tracklet_id)]
+    joined = pd.concat([whole, *parts], ignore_index=True)
+    return joined.astype(tracklets.dtypes.to_dict()), boxes, crops
 
 
 def cut_tracklets(
@@ -234,7 +278,7 @@ STAGE = Stage(
     inputs=(TRACKLETS, BOXES, CROPS),
     outputs=(TRACKLETS, BOXES, CROPS),
     config=IsolateConfig,
-    version=1,
+    version=2,
     run=run,
-    sources=("weights", "backbone", "image_size", "seed", "device"),
+    sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
 )

@@ -11,6 +11,7 @@ from pipeline.manifests import (
     ASSOCIATIONS,
     CROPS,
     IDENTITIES,
+    MEASURES,
     RANKINGS,
     SELECTION,
     TRACKLETS,
@@ -87,7 +88,7 @@ def _metrics(ctx: Context) -> dict[str, Any]:
 
 STAGE = Stage(
     name="report",
-    inputs=(VIDEOS, TRACKLETS, CROPS, ASSOCIATIONS, TRAIN_LOG, SELECTION, IDENTITIES, RANKINGS),
+    inputs=(VIDEOS, TRACKLETS, CROPS, ASSOCIATIONS, TRAIN_LOG, SELECTION, IDENTITIES, RANKINGS, MEASURES),
     outputs=(),
     config=ReportConfig,
     version=1,

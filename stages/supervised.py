@@ -72,9 +72,8 @@ def run(ctx: Context) -> None:
         )  # fmt: skip
 
     # One epoch of as many steps as wanted: an epoch over few people is a handful, and the rate falls by epochs.
-    tenth = -(-settings.steps // 10)
-    endless = (batch for _ in count() for batch in epoch())
-    epochs = (islice(endless, tenth) for _ in range(10))
+    endless = islice((batch for _ in count() for batch in epoch()), settings.steps)
+    epochs = (islice(endless, -(-settings.steps // 10)) for _ in range(10))
     steps = list(
         ctx.progress(
             fit(

@@ -152,6 +152,8 @@ def test_one_more_video_detects_that_video_only(run, site, tmp_path):
         (["--backbone", "osnet_x0_3"], "Did you mean 'osnet_x"),
         (["--weights", "osnet.pth"], "WEIGHTS=osnet.pth"),
         (["--until", "train", "--round", "7"], "ROUND=7"),
+        (["--set", "export.formats=[tflite]"], "export.formats"),
+        (["--set", "train.epochs=3 train.epochs.x=4"], "train.epochs"),
         (["--device", "gpu"], "DEVICE=gpu"),
         (["--device", "cuda:99"], "DEVICE=cuda:99"),
     ],
@@ -163,6 +165,17 @@ def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
     assert sum("error:" in line for line in result.stderr.splitlines()) == 1
     # The mistake is not kept: the next command without words works.
     assert "Nothing to do" in pipeline("run", "--run", run).stdout
+
+
+def test_a_changed_measure_renews_card_and_report(run, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    pipeline("run", "--run", again, "--set", "evaluate.min_score=0.95")
+    assert json.loads((again / "evaluate" / "metrics.json").read_text())["detection"]["precision"] is None
+    assert "detection           precision –" in (again / "export" / "model_card.md").read_text()
+    (again / "export" / "model.bin").unlink()
+    plan = pipeline("plan", "--run", again).stdout
+    assert plan.startswith("export")  # a file that was taken away is made again
 
 
 def test_a_picture_of_a_tracklet_finds_its_person(run, tmp_path):

@@ -228,6 +228,26 @@ def pair_evidence(
     return Evidence(log_odds, across, within, matches)
 
 
+def picture_appearance(
+    pictures: Floats, means: Floats, owner: Ints, camera: npt.NDArray[np.generic], matches: Matches
+) -> Appearance:
+    """Distances from one picture to a tracklet of another camera, for the same and for different persons.
+
+    Args:
+        pictures: (P, D) single crops, L2-normalised; owner: (P,) the tracklet each is from.
+        means: (N, D) tracklets; camera: (N,); matches: of `pair_evidence` on those.
+    """
+    d = euclidean_distances(pictures, means).astype(np.float64)
+    camera = np.asarray(camera)
+    elsewhere = camera[owner][:, None] != camera[None, :]
+    probable = np.zeros((len(means), len(means)))
+    a, b = matches.pairs.T
+    probable[a, b] = probable[b, a] = matches.weight
+    weight = probable[owner]
+    near = weight > 0
+    return _appearance(d[elsewhere], d[near], weight[near], None)
+
+
 def _appearance(
     every: Floats, near: Floats, weight: Floats, halved: float | None, fallback: Appearance | None = None
 ) -> Appearance:

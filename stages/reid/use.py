@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stages.reid.same_person import Calibration
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+_MOST_SHOWN = 60  # people on a contact sheet
 _AT_ONCE = 512  # pictures decoded before they pass the network
 
 
@@ -54,7 +56,7 @@ def embed(options: argparse.Namespace) -> None:
             raise UserError(f"{' '.join(options.images)}: none of {len(paths)} pictures can be read.")
         scratch.rename(out)
     except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror or error}.") from error
+        raise UserError(f"--out {out}: cannot be written ({error.strerror or error}).") from error
     finally:
         scratch.unlink(missing_ok=True)
     print(f"{done} pictures, {network.dim} values each: {out}")
@@ -68,6 +70,8 @@ def search(options: argparse.Namespace) -> None:
     from pipeline.manifests import GALLERY
     from stages.reid import gallery
 
+    if options.count < 1:
+        raise UserError(f"--count {options.count}: how many people to show, 1 or more.")
     network = exported_network(options.run)
     folder = options.run / "export"
     paths = picture_paths(options.query)
@@ -81,11 +85,14 @@ def search(options: argparse.Namespace) -> None:
         raise UserError(f"{options.run}: its gallery is empty, nobody was tracked there.")
     cosine, row = gallery.search(folder, mean, len(table))
     found = gallery.people(table, cosine[0], row[0]).head(options.count)
-    found["probability"] = calibration(folder).probability(found.cosine.to_numpy())
+    kind = "pictures" if len(read) == 1 else "tracklets"
+    known = calibration(folder, kind)
+    found["probability"] = known.probability(found.cosine.to_numpy()) if known else float("nan")
     sheet = contact_sheet(read, found, options.run)
     if options.json:
         columns = ["identity", "probability", "cosine", "tracklet_id", "camera_id", "t_start_us", "t_end_us"]
-        print(json.dumps({"people": found[columns].to_dict("records"), "sheet": str(sheet)}, default=float))
+        records = found[columns].astype(object).where(found[columns].notna(), None).to_dict("records")
+        print(json.dumps({"people": records, "sheet": str(sheet)}, default=float))
         return
     print(f"{'person':>8} {'p(same)':>8} {'cosine':>7}  best tracklet, seen (UTC)")
     for person in found.to_dict("records"):
@@ -108,7 +115,8 @@ def picture_paths(words: list[str]) -> list[Path]:
         if path.is_dir():
             here = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
         else:
-            here = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(word, recursive=True))]
+            named = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(word, recursive=True))]
+            here = [p for p in named if p.is_file()]
         if not here:
             raise UserError(
                 f"{word}: no such picture, and no folder or glob with any ({', '.join(sorted(PICTURES))})."
@@ -127,7 +135,7 @@ def exported_network(run: Path) -> ReidNetwork:
 
     path = run / "export" / "model.pt"
     if not path.is_file():
-        raise UserError(f"{path}: not there; run `make export RUN={run}` first.")
+        raise UserError(f"{path}: not there; run `make export RUN={run}` (or make all) first.")
     return backbone.load(path)
 
 
@@ -143,11 +151,7 @@ def features_of(
     height, width = network.image_size
     read, images = [], []
     for path in paths:
-        image = (
-            cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-            if path.stat().st_size
-            else None
-        )
+        image = _decoded(path)
         if image is None:
             print(f"warning: {path}: cannot be read as a picture; left out.", file=sys.stderr)
             continue
@@ -163,15 +167,34 @@ def features_of(
     return read, embed_images(network, np.asarray(np.stack(images), np.uint8), device)
 
 
-def calibration(folder: Path) -> Calibration:
-    """The run's own relation of cosine and probability, from its model card."""
+def _decoded(path: Path) -> npt.NDArray[np.uint8] | None:
+    """(H, W, 3) BGR, or None for what is no picture or may not be read."""
+    import cv2
+    import numpy as np
+
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return (
+        np.asarray(image)
+        if data and (image := cv2.imdecode(np.frombuffer(data, np.uint8), 1)) is not None
+        else None
+    )
+
+
+def calibration(folder: Path, kind: str) -> Calibration | None:
+    """The run's own relation of cosine and probability, from its model card; None where it could not tell."""
     from stages.reid.evidence import Appearance
     from stages.reid.same_person import Calibration
 
-    facts: dict[str, Any] = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))[
-        "same_person"
-    ]
-    return Calibration(Appearance(**facts["looks"]), facts["same_share"])
+    card = folder / "model_card.json"
+    if not card.is_file():
+        raise UserError(
+            f"{card}: not there; make it anew with `make export RUN={folder.parent} FORCE=export`."
+        )
+    facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))["same_person"].get(kind)
+    return Calibration(Appearance(**facts["looks"]), facts["same_share"]) if facts else None
 
 
 def contact_sheet(query: list[Path], found: pd.DataFrame, run: Path, height_px: int = 192) -> Path:
@@ -193,9 +216,9 @@ def contact_sheet(query: list[Path], found: pd.DataFrame, run: Path, height_px: 
 
     tiles = []
     for path in query[:4]:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-        tiles.append(fitted(np.asarray(image, np.uint8), "asked for"))
-    for person in found.to_dict("records"):
+        if (image := _decoded(path)) is not None:
+            tiles.append(fitted(image, "asked for"))
+    for person in found.head(_MOST_SHOWN).to_dict("records"):
         try:
             crop = read_crop(run / person["shard"], int(person["offset"]), int(person["size"]))
         except (OSError, ValueError):
@@ -207,7 +230,8 @@ def contact_sheet(query: list[Path], found: pd.DataFrame, run: Path, height_px: 
         )
     gap = np.full((height_px + 18, 6, 3), 255, np.uint8)
     row = np.concatenate([part for tile in tiles for part in (tile, gap)], axis=1)
-    out = run / "search" / f"{query[0].stem}.jpg"
+    digest = hashlib.sha256("\n".join(str(p.resolve()) for p in query).encode()).hexdigest()[:8]
+    out = run / "search" / f"{query[0].stem}-{digest}.jpg"
     out.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(".jpg", row, [cv2.IMWRITE_JPEG_QUALITY, 88])
     if not done:

@@ -16,11 +16,11 @@ def model_card(facts: dict[str, Any]) -> str:
     lines = [
         f"# Person re-identification for “{facts['name']}”",
         "",
-        f"{model['backbone']}, {model['parameters'] / 1e6:.2f} M parameters, fitted without labels to "
-        f"{footage['hours']:.2f} hours of {len(footage['cameras'])} cameras ({', '.join(footage['cameras'])}), "
-        f"{_day(footage['from_us'])} to {_day(footage['until_us'])} UTC. Nothing after "
-        f"{_day(footage['train_until_us'])} was trained on. Start: `{model['weights']}`; method: {model['method']}; "
-        f"chosen without labels: {state}.",
+        f"{model['backbone']}, {model['parameters'] / 1e6:.2f} M parameters. Of {footage['hours']:.2f} hours of "
+        f"{len(footage['cameras'])} cameras ({', '.join(footage['cameras'])}), {_day(footage['from_us'])} to "
+        f"{_day(footage['until_us'])} UTC, the {footage['hours_trained']:.2f} hours up to "
+        f"{_day(footage['train_until_us'])} were there to learn from, without labels; the rest to measure on. Start: "
+        f"`{model['weights']}`; method: {model['method']}; chosen without labels: {state}.",
         "",
         "## Use",
         "",
@@ -30,20 +30,14 @@ def model_card(facts: dict[str, Any]) -> str:
         "",
         "| file | format | agreement with PyTorch (least cosine) |",
         "|---|---|---|",
-        *(f"| `{f['file']}` | {f['format']} | {f['least_cosine']:.5f} |" for f in facts["files"]),
+        *(
+            f"| `{_with_weights(f['file'])}` | {f['format']} | {f['least_cosine']:.5f} |"
+            for f in facts["files"]
+        ),
         "",
         "## Same person?",
         "",
-        f"Calibrated without labels on tracklets (means of several pictures) of two cameras, where "
-        f"{100 * same['same_share']:.1f} % of all pairs show one person. Where pairs are rarer, ask for more.",
-        "",
-        "| probability of “same person” | cosine from |",
-        "|---|---|",
-        *(
-            f"| {100 * float(p):.0f} % | {'not reached' if c is None else f'{c:.3f}'} |"
-            for p, c in same["cosine"].items()
-        ),
-        *_reliability(same["reliability"]),
+        *_same_person(same),
         "",
         "## Measured",
         "",
@@ -63,17 +57,47 @@ def model_card(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _reliability(rows: list[Any]) -> list[str]:
-    if not rows:
-        return []
-    return [
-        "",
-        "Checked with the truth, on pairs across cameras of the test time:",
-        "",
-        "| predicted | true | pairs |",
-        "|---|---|---|",
-        *(f"| {100 * p:.1f} % | {100 * t:.1f} % | {n} |" for p, t, n in rows),
+_KINDS = {
+    "pictures": "One picture against a tracklet (the mean of several pictures) of another camera",
+    "tracklets": "Two tracklets of two cameras",
+}
+
+
+def _same_person(same: dict[str, Any]) -> list[str]:
+    if not same:
+        return [
+            "One camera, or nobody alike in two: there is nothing to tell from how near two pictures must be."
+        ]
+    lines = [
+        "Estimated without labels, for pairs across cameras. Pairs of one camera look more alike than this says."
     ]
+    for kind, title in _KINDS.items():
+        facts = same[kind]
+        lines += [
+            "",
+            f"{title}, {100 * facts['same_share']:.1f} % of all pairs being one person; where they are rarer, ask for more:",
+            "",
+            "| probability of “same person” | cosine from |",
+            "|---|---|",
+            *(
+                f"| {100 * float(p):.0f} % | {'not reached' if c is None else f'{c:.3f}'} |"
+                for p, c in facts["cosine"].items()
+            ),
+        ]
+        if facts["reliability"]:
+            lines += [
+                "",
+                "Checked with the truth, on the test time:",
+                "",
+                "| predicted | true | pairs |",
+                "|---|---|---|",
+                *(f"| {100 * p:.1f} % | {100 * t:.1f} % | {n} |" for p, t, n in facts["reliability"]),
+            ]
+    return lines
+
+
+def _with_weights(file: str) -> str:
+    return f"{file}` with `{file.removesuffix('.xml')}.bin" if file.endswith(".xml") else file
 
 
 def _day(t_us: int | None) -> str:

@@ -61,13 +61,15 @@ def test_probability_of_known_distributions():
         same, rng.normal(looks.same, looks.deviation, n), rng.normal(looks.different, looks.deviation, n)
     )
     calibration = Calibration(looks, 0.05)
-    for predicted, true, count in reliability(calibration.probability(1 - distance**2 / 2), same):
+    probability = calibration.probability(1 - distance**2 / 2)
+    assert probability.max() == 0.9  # more is not promised
+    for predicted, true, count in reliability(probability, same)[:-2]:
         assert abs(predicted - true) < 0.02 + 2 / np.sqrt(count)
 
 
 def test_cosine_is_the_inverse_of_probability():
     calibration = Calibration(Appearance(0.6, 1.1, 0.15), 0.02)
-    for p in (0.01, 0.5, 0.9):
+    for p in (0.01, 0.5, 0.89):
         assert calibration.probability(calibration.cosine(p)) == pytest.approx(p)
     assert Calibration(Appearance(1.0, 1.0, 0.1), 0.02).cosine(0.5) is None
     assert (
@@ -79,6 +81,26 @@ def test_reliability_counts_every_pair_once():
     rows = reliability(np.array([0.0, 0.5, 1.0, 0.99]), np.array([False, True, True, False]))
     assert sum(n for *_, n in rows) == 4
     assert rows[-1] == (pytest.approx(0.995), 0.5, 2)
+
+
+def test_a_picture_is_farther_from_its_person_than_a_tracklet_is():
+    """Tracklet means with noise, and single pictures with more of it: both distributions are found."""
+    from stages.reid.evidence import Matches, picture_appearance
+
+    rng = np.random.default_rng(0)
+    unit = lambda x: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)  # noqa: E731
+    person = rng.normal(size=(60, 32))
+    means = unit(np.concatenate([person + 0.3 * rng.normal(size=person.shape) for _ in range(2)]))
+    camera = np.repeat(["a", "b"], 60)
+    pairs = np.stack([np.arange(60), np.arange(60, 120)], 1)
+    pictures = unit(np.repeat(means, 4, axis=0) * np.sqrt(32) + 0.8 * rng.normal(size=(480, 32)))
+    owner = np.repeat(np.arange(120), 4)
+    found = picture_appearance(pictures, means, owner, camera, Matches(pairs, 1.0, 1.0, np.ones(60)))
+    other = (np.arange(120) + 60) % 120
+    true_same = np.linalg.norm(pictures - means[other[owner]], axis=1).mean()
+    assert found.same == pytest.approx(true_same, abs=0.02)
+    assert found.same > np.linalg.norm(means[:60] - means[60:], axis=1).mean()
+    assert found.different == pytest.approx(np.sqrt(2), abs=0.06)
 
 
 def _table(n):

@@ -164,6 +164,7 @@ def make_run(
                     )
                 )  # fmt: skip
     put(manifests.RANKINGS, rankings, "evaluate", "evaluate")
+    put(manifests.MEASURES, [], "evaluate", "evaluate")
     if metrics is not None:
         (run_dir / "evaluate" / "metrics.json").write_text(json.dumps(metrics))
     out = run_dir / "report"
