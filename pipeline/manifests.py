@@ -163,11 +163,11 @@ IDENTITIES = Manifest(
 )  # fmt: skip
 
 SELECTION = Manifest(
-    "selection", 1, "Which training state the run ends on, chosen without labels.",
+    "selection", 2, "Which training states the run ends on, chosen without labels: the mean of several, or one.",
     (
         Column("round", _i32, "round; -1 is the start"),
         Column("signal", _f64, "label-free health signal, large is good"),
-        Column("chosen", _flag, "whether `identify` uses this state"),
+        Column("chosen", _flag, "whether this state is in the network that `identify` uses"),
     ),
     ("round",),
 )  # fmt: skip

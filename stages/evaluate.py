@@ -227,12 +227,12 @@ def _retrieve(
         return RANKINGS.empty()
 
     rows: dict[str, pd.DataFrame] = {}
-    for state in ctx.progress(states, "ranking"):
+    for state in ctx.progress([*states, *([] if final in states else [final])], "ranking"):
         features = tracklet_features(
             _features(ctx, state, crops), list(crops.tracklet_id), list(gallery.query_id)
         )
         rows[state.name] = retrieval.headline(features, gallery)
-    rows["final"] = rows[final.name]
+    rows["final"] = rows[final.name] if final in states else rows.pop(final.name)
     rows["end_to_end"] = _end_to_end(ctx, final, gallery, own_crops, person)
 
     summary = {name: retrieval.summary(table) for name, table in rows.items()}
@@ -277,7 +277,7 @@ STAGE = Stage(
     ),
     outputs=(RANKINGS, MEASURES),
     config=EvaluateConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
     extra_inputs=(SUPERVISED_MODEL,),

@@ -198,7 +198,7 @@ def card_facts(
             "image_size": list(network.image_size),
             "dim": network.dim,
             "method": ctx.method,
-            "round": int(selection["round"][selection.chosen].iloc[0]),
+            "rounds": [int(r) for r in selection["round"][selection.chosen]],
             "weights": str(ctx.source("weights")),
         },
         "files": exports.to_dict("records"),

@@ -26,8 +26,14 @@ class IdentifyConfig(GroupingConfig):
 
     signal: Literal["true_matches", "prior_lift", "split_rank1", "last"] = Field(
         "true_matches",
-        description="label-free signal that selects the model: estimated true matches across cameras, their lift over "
+        description="label-free signal that selects the states: estimated true matches across cameras, their lift over "
         "shuffled times, single-crop split-tracklet rank-1 (also where times are not known), or simply the last round",
+    )
+    average_from: float = Field(
+        0.8,
+        ge=0,
+        description="rounds whose signal is at least this share of the best are averaged into one network; above 1: "
+        "the best alone",
     )
     crops_per_tracklet: int = Field(
         16, ge=1, description="crops whose mean describes a tracklet, evenly spread in time"
@@ -41,8 +47,8 @@ def run(context: Context) -> None:
 
     config: IdentifyConfig = context.settings
     site = context.source("site")
-    chosen = _select(context, site)
-    shutil.copyfile(chosen, context.out / CHECKPOINT)
+    chosen = context.out / CHECKPOINT
+    _select(context, site, chosen)
     tracklets = context.read(TRACKLETS).sort_values("tracklet_id").reset_index(drop=True)
     crops = context.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)
@@ -71,12 +77,14 @@ def run(context: Context) -> None:
     context.say(f"{len(tracklets)} tracklets are {len(people)} people, {shared} of them in several cameras")
 
 
-def _select(context: Context, site: Site) -> Path:
-    """Write SELECTION and return the checkpoint to use. Sees the training part of the footage only."""
+def _select(context: Context, site: Site, out: Path) -> None:
+    """Write SELECTION and the network of the chosen states to ``out``. Sees the training part of the footage only."""
     import numpy as np
     import pandas as pd
 
-    from stages.reid.health import select_round
+    from stages.reid import backbone
+    from stages.reid.averaging import mean_network
+    from stages.reid.health import select_rounds
     from stages.reid.model import checkpoint_beside, start_checkpoint
     from stages.reid.training_part import training_footage
 
@@ -97,22 +105,31 @@ def _select(context: Context, site: Site) -> Path:
             ]
             if np.isfinite(signals).any():
                 break
-    at = select_round(signals)
     numbers = np.array([round_ for round_, _ in states], np.int32)
+    at = select_rounds(numbers.tolist(), signals, config.average_from)
     context.write(
         SELECTION,
         pd.DataFrame(
             {
                 "round": numbers,
                 "signal": np.nan_to_num(np.array(signals, np.float64), nan=-1.0),
-                "chosen": np.arange(len(states)) == at,
+                "chosen": np.isin(np.arange(len(states)), at),
             }
         ),
     )
-    name = "the start" if numbers[at] < 0 else f"round {numbers[at]}"
+    if len(at) == 1:
+        shutil.copyfile(states[at[0]][1], out)
+    else:
+        backbone.save(mean_network([states[i][1] for i in at]), out)
     shown = ", ".join("–" if np.isnan(s) else f"{s:.3g}" for s in signals)
-    context.say(f"the model of {name}, by '{used}': {shown}")
-    return states[at][1]
+    context.say(f"the model of {state_name(numbers[at].tolist())}, by '{used}': {shown}")
+
+
+def state_name(rounds: list[int]) -> str:
+    """'the start', 'round 2', 'rounds 1, 2 and 3, averaged'."""
+    if len(rounds) == 1:
+        return "the start" if rounds[0] < 0 else f"round {rounds[0]}"
+    return f"rounds {', '.join(map(str, rounds[:-1]))} and {rounds[-1]}, averaged"
 
 
 def health_signal(
@@ -179,7 +196,7 @@ STAGE = Stage(
     inputs=(TRACKLETS, BOXES, CROPS, VIDEOS, MODEL),
     outputs=(IDENTITIES, SELECTION),
     config=IdentifyConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
 )

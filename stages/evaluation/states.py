@@ -9,7 +9,7 @@ from pipeline import schema
 from pipeline.manifests import MODEL, SELECTION, SUPERVISED_MODEL
 from pipeline.schema import Manifest
 from pipeline.stage import Context
-from stages.reid.model import start_checkpoint
+from stages.reid.model import CHECKPOINT, start_checkpoint
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,16 @@ def model_states(ctx: Context) -> list[ModelState]:
 
 
 def final_state(ctx: Context, states: list[ModelState]) -> ModelState:
-    """The state the run ends on, as SELECTION chose it without truth."""
+    """The state the run ends on, as SELECTION chose it without truth: one of ``states``, or the mean of several.
+
+    Its round is that of the last one in it.
+    """
     selection = ctx.read(SELECTION)
-    chosen = int(selection["round"][selection.chosen].iloc[0])
-    return next(s for s in states if s.round == chosen and s.name != "supervised")
+    chosen = [int(r) for r in selection["round"][selection.chosen]]
+    if len(chosen) == 1:
+        return next(s for s in states if s.round == chosen[0] and s.name != "supervised")
+    name = "mean of rounds " + ", ".join(map(str, chosen))
+    return ModelState(name, chosen[-1], ctx.paths(SELECTION)[-1].parent / CHECKPOINT)
 
 
 def _weights(manifest: Manifest, table: Path) -> Path:

@@ -179,14 +179,22 @@ def within_camera_batches(
 def site_batches(
     footage: Footage, pseudo_labels: pd.DataFrame, settings: TrainConfig, random: np.random.Generator
 ) -> Iterator[Iterable[Batch]]:
-    """`round_steps` batches over the whole site, in tenths; nothing where fewer than two people are told apart."""
+    """`round_steps` batches over the whole site, in tenths.
+
+    Nothing where fewer than two people are told apart, or nobody is known in two cameras: round 0 has learned all that
+    one camera teaches.
+    """
     import pandas as pd
 
     from stages.reid.samplers import identity_batches
 
-    if pseudo_labels.pseudo_label.nunique() < 2:
-        return
     tracklets = footage.tracklets
+    camera = pseudo_labels.tracklet_id.map(tracklets.set_index("tracklet_id").camera_id)
+    if (
+        pseudo_labels.pseudo_label.nunique() < 2
+        or camera.groupby(pseudo_labels.pseudo_label).nunique().max() < 2
+    ):
+        return
     row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
     drawn: list[Batch] = []
     while len(drawn) < settings.round_steps:

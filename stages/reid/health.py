@@ -96,13 +96,23 @@ def split_rank1_hard(
     return float(np.mean(hits))
 
 
-def select_round(signals: Sequence[float]) -> int:
-    """Position of the largest signal, the earliest of equals; NaN is no candidate, and where all are NaN the last one.
+def select_rounds(rounds: Sequence[int], signals: Sequence[float], tolerance: float = 0.8) -> list[int]:
+    """Positions of the states to average: the best alone if it is the start or round 0, else the rounds near the best.
+
+    The start (-1) and round 0 never saw a link between cameras, so they are no stops on the rounds' path. Of the rounds
+    from 1 on, those with a signal of at least ``tolerance`` times the best are taken: what training lost again is left
+    out. NaN is no candidate; where all are NaN, the last state is taken.
 
     Raises:
         ValueError: there is nothing to select from.
     """
     values = np.asarray(signals, np.float64)
     if not len(values):
-        raise ValueError("select_round wants at least one state")
-    return len(values) - 1 if np.isnan(values).all() else int(np.nanargmax(values))
+        raise ValueError("select_rounds wants at least one state")
+    if np.isnan(values).all():
+        return [len(values) - 1]
+    best = int(np.nanargmax(values))
+    if rounds[best] < 1:
+        return [best]
+    near = values >= tolerance * values[best]
+    return [i for i, r in enumerate(rounds) if i == best or (r >= 1 and near[i])]

@@ -12,7 +12,9 @@ def model_card(facts: dict[str, Any]) -> str:
     """Markdown of the facts that `stages.export.card_facts` gathers."""
     footage, model, same = facts["footage"], facts["model"], facts["same_person"]
     height, width = model["image_size"]
-    state = "the start weights" if model["round"] < 0 else f"round {model['round']}"
+    rounds = model["rounds"]
+    state = "the start weights" if rounds == [-1] else f"round {', '.join(map(str, rounds))}"
+    state += ", averaged" if len(rounds) > 1 else ""
     lines = [
         f"# Person re-identification for “{facts['name']}”",
         "",

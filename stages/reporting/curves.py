@@ -72,13 +72,16 @@ def links_per_round(rounds: Sequence[tuple[int, int, int]]) -> Plot:
 def health(selection: pd.DataFrame) -> Plot:
     """The label-free signal that chose the final state."""
     title = "Health signal that chose the state"
-    caption = "Computed without labels, larger is better; the ringed state is the one the run ends on."
+    caption = "Computed without labels, larger is better; the ringed state is the best one."
     rows = selection.sort_values("round")
     if len(rows) < 2:
         return Plot(title, caption, missing="The run has one state only, so there was nothing to choose.")
     names = ["start" if r < 0 else f"{r}" for r in rows["round"]]
     x, y = list(range(len(rows))), [float(v) for v in rows.signal]
-    chosen = next((i for i, c in enumerate(rows.chosen) if c), None)
+    used = [i for i, c in enumerate(rows.chosen) if c]
+    chosen = max(used, key=lambda i: y[i], default=None)
+    if len(used) > 1:
+        caption += f" The run ends on the mean of the networks of rounds {', '.join(names[i] for i in used)}."
     drawing = svg.line_chart(
         [svg.Series("signal", x, y, "s2", dots=True)], title=title, x_label="round", y_label="signal",
         x_names=names, ring=None if chosen is None else (chosen, y[chosen]),
@@ -112,9 +115,11 @@ def states(metrics: Mapping[str, Any], missing: str) -> Plot:
     )  # fmt: skip
     if reference is None:
         caption = "On held-out time."
-    return Plot(
-        title, caption + " The ring marks the final state.", drawing, [("s0", "rank-1"), ("s1", "mAP")]
-    )
+    if at is not None:
+        caption += " The ring marks the final state."
+    elif final:
+        caption += f" The final network is the {final}: rank-1 {svg.percent((reid.get('final') or {}).get('rank1') or 0.0)}."
+    return Plot(title, caption, drawing, [("s0", "rank-1"), ("s1", "mAP")])
 
 
 def cmc(rankings: pd.DataFrame, missing: str, last_rank: int = 20) -> Plot:

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -277,12 +278,40 @@ def test_split_rank1_of_single_crops():
     assert health.split_rank1_hard(changed[order], who[order], t[order]) == 0.0
 
 
-def test_select_round():
-    assert health.select_round([0.1, 0.5, 0.5, 0.3]) == 1
-    assert health.select_round([float("nan"), 0.2, float("nan")]) == 1
-    assert health.select_round([float("nan")] * 3) == 2
+def test_select_rounds():
+    select = health.select_rounds
+    nan = float("nan")
+    assert select([-1, 0, 1, 2, 3], [0.1, 0.3, 0.5, 0.45, 0.2], 0.8) == [
+        2,
+        3,
+    ]  # what was lost again is left out
+    assert select([-1, 0, 1, 2, 3], [0.1, 0.3, 0.5, 0.45, 0.2], 2.0) == [2]  # the best alone
+    assert select([-1, 0, 1], [0.1, 0.5, 0.4]) == [1]
+    assert select([-1, 0, 1], [0.6, 0.5, 0.6]) == [0]  # the earliest of equals
+    assert select([-1, 0, 1, 2], [nan, 0.2, nan, nan]) == [1]
+    assert select([-1, 0, 1], [nan] * 3) == [2]
     with pytest.raises(ValueError):
-        health.select_round([])
+        select([], [])
+
+
+def test_the_mean_of_networks(tmp_path):
+    from stages.reid import backbone
+    from stages.reid.averaging import mean_network
+
+    paths = []
+    for seed in (1, 2):
+        paths.append(tmp_path / f"{seed}.pt")
+        backbone.save(backbone.build("osnet_x0_25", None, seed=seed, image_size=(32, 16)), paths[-1])
+    a, b, mean = backbone.load(paths[0]), backbone.load(paths[1]), mean_network(paths)
+    for (name, x), y, z in zip(
+        a.state_dict().items(), b.state_dict().values(), mean.state_dict().values(), strict=True
+    ):
+        assert torch.allclose(z.double(), (x.double() + y.double()) / 2, atol=1e-6) or "num_batches" in name
+    same = mean_network([paths[0], paths[0]]).state_dict()
+    assert all(torch.equal(same[k], v) for k, v in a.state_dict().items())
+    backbone.save(backbone.build("osnet_x0_5", None, seed=1, image_size=(32, 16)), paths[1])
+    with pytest.raises(ValueError, match="osnet_x0_25, osnet_x0_5"):
+        mean_network(paths)
 
 
 def test_evidence_needs_no_prior_to_be_finite():
