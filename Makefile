@@ -7,7 +7,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAGES := ingest detect track crop isolate associate train identify ground_truth evaluate export
-export VIDEOS TOPOLOGY METHOD DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH ROUND FORCE SET CONFIG RUN
+export VIDEOS TOPOLOGY METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH ROUND FORCE SET CONFIG RUN
 export YOLO_AUTOINSTALL := false
 
 # Without VIDEOS and RUN the embedded demo site is meant.
@@ -35,7 +35,7 @@ endif
 
 WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --config "$$CONFIG" --method "$$METHOD" \
-	--device "$$DEVICE" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
+	--device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
 
 .PHONY: help setup all demo supervised report status plan metrics test check bench clean $(STAGES)
 
@@ -46,7 +46,7 @@ help: ## this page
 	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+)[^#]*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo "  one stage    make $(STAGES)"
 	@echo
-	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY RUN METHOD DETECTOR BACKBONE WEIGHTS DEVICE"
+	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
 	@echo "       GROUND_TRUTH ROUND FORCE CONFIG SET=\"train.epochs=3 track.max_gap_s=2\""
 
 setup: $(VENV)/.installed ## make .venv with everything the pipeline needs

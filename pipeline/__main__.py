@@ -109,6 +109,11 @@ def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> 
     parser.add_argument("--backbone", default="", help="osnet_x0_25 … osnet_x1_0, or any timm model")
     parser.add_argument("--weights", default="", help="start weights, or 'random', or 'pretrained' (timm)")
     parser.add_argument(
+        "--model",
+        default="",
+        help="a finished run whose network is used as it is, and whose people are known",
+    )
+    parser.add_argument(
         "--ground-truth", default="", help="folder of MOT text files, for evaluation only; 'none' forgets it"
     )
     parser.add_argument(
@@ -122,7 +127,11 @@ def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> 
 def _request(options: argparse.Namespace) -> Request:
     """Words of this command line; what it leaves out comes from the run's last request."""
     request = Request.load(options.run)
-    for name in ("videos", "topology", "detector", "backbone", "weights", "ground_truth", "config"):
+    if options.model not in ("", "none") and options.weights:
+        raise UserError(
+            "MODEL uses a finished network as it is and WEIGHTS starts from one: name one of the two."
+        )
+    for name in ("videos", "topology", "detector", "backbone", "weights", "ground_truth", "config", "model"):
         if value := getattr(options, name):
             # An empty word means the remembered one, so forgetting needs a word of its own.
             setattr(request, name, "" if value == "none" else value)
@@ -157,9 +166,9 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
     settings = config.load(sections, file, request.sets)
     supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
-    nodes = graph.build(
-        method, run_settings.rounds, supervised=getattr(options, "supervised", False) or supervised_done
-    )
+    # An old model is used as it is: a chain without rounds.
+    rounds = -1 if request.model else run_settings.rounds
+    nodes = graph.build(method, rounds, supervised=getattr(options, "supervised", False) or supervised_done)
     sources = Sources(
         request,
         options.run,
@@ -208,6 +217,10 @@ def _check_start(sources: Sources) -> None:
 def _until(runner: Runner, options: argparse.Namespace) -> list[Node]:
     names = [node.id for node in runner.nodes]
     wanted = options.until
+    if wanted in graph.ROUND and not any(n.stage.name == wanted for n in runner.nodes):
+        raise UserError(
+            f"with MODEL there is nothing to {wanted}: its network is used as it is; MODEL=none trains one."
+        )
     if wanted in graph.ROUND:
         rounds = sum(n.stage.name == "train" for n in runner.nodes) - 1
         wanted = f"{wanted}@{options.round or rounds}"

@@ -54,7 +54,7 @@ def sections(method: str) -> dict[str, type[Settings]]:
 
 
 def build(method: str, rounds: int, *, supervised: bool) -> list[Node]:
-    """All nodes in order, each wired to the nodes that provide its inputs."""
+    """All nodes in order, each wired to the nodes that provide its inputs; ``rounds`` -1 is a chain without training."""
     chosen = method_module(method)
     nodes: list[Node] = []
 

@@ -27,6 +27,7 @@ class Request:
     weights: str = ""
     ground_truth: str = ""
     config: str = ""
+    model: str = ""
     sets: list[str] = field(default_factory=list)
 
     @classmethod
@@ -74,7 +75,8 @@ class Sources:
             "site": lambda: self.site,
             "detector": lambda: self.detector,
             "weights": lambda: self.weights,
-            "backbone": lambda: self.request.backbone or "osnet_x0_25",
+            "backbone": lambda: self.backbone,
+            "gallery": lambda: self.old_export,
             "ground_truth": lambda: self.ground_truth,
             "cut": lambda: self.cut,
             "image_size": lambda: self.image_size,
@@ -130,7 +132,32 @@ class Sources:
         return _existing_or_name(self.request.detector or "yolo11n.pt", "DETECTOR")
 
     @property
+    def old_export(self) -> Path | None:
+        """The folder `export` of the run that MODEL names: its network is used as it is, its people are known."""
+        if not self.request.model:
+            return None
+        given = Path(self.request.model)
+        places = [given, given / "export"] if given.is_dir() else [given.parent]
+        for folder in places:
+            if (folder / "model.pt").is_file() and (folder / "model_card.json").is_file():
+                return folder
+        raise UserError(
+            f"MODEL={given}: no finished run; name its folder, or export/model.pt in it. To train on from any other "
+            "checkpoint set WEIGHTS instead."
+        )
+
+    @property
+    def backbone(self) -> str:
+        """BACKBONE, or that of MODEL."""
+        if self.old_export is None:
+            return self.request.backbone or "osnet_x0_25"
+        card = json.loads((self.old_export / "model_card.json").read_text(encoding="utf-8"))
+        return str(card["model"]["backbone"])
+
+    @property
     def weights(self) -> Path | str:
+        if self.old_export is not None:
+            return self.old_export / "model.pt"
         found = _existing_or_name(self.request.weights or "random", "WEIGHTS")
         if not isinstance(found, Path) and found not in ("random", "pretrained"):
             raise UserError(

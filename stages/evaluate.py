@@ -273,12 +273,12 @@ def _end_to_end(
 STAGE = Stage(
     name="evaluate",
     inputs=(
-        VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, MODEL, IDENTITIES, SELECTION, GROUND_TRUTH, PEOPLE,
+        VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, PEOPLE,
     ),
     outputs=(RANKINGS, MEASURES),
     config=EvaluateConfig,
     version=2,
     run=run,
     sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
-    extra_inputs=(SUPERVISED_MODEL,),
+    extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),
 )  # fmt: skip

@@ -269,7 +269,8 @@ def true_persons(ctx: Context, tracklets: pd.DataFrame) -> Persons | None:
 
 STAGE = Stage(
     name="export",
-    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, MODEL, IDENTITIES, SELECTION, GROUND_TRUTH, MEASURES),
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, MEASURES),
+    extra_inputs=(MODEL,),
     outputs=(EXPORTS, GALLERY),
     config=ExportConfig,
     version=1,

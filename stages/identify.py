@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Stage
 from stages.reid.grouping import GroupingConfig, dense_prior, halves, identify, weigh
+from stages.reid.known import join_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,9 @@ class IdentifyConfig(GroupingConfig):
     crops_per_tracklet: int = Field(
         16, ge=1, description="crops whose mean describes a tracklet, evenly spread in time"
     )
+    known_probability: float = Field(
+        0.5, gt=0, lt=1, description="with MODEL=: from this probability on a person is one the old run knows"
+    )
 
 
 def run(context: Context) -> None:
@@ -56,15 +60,14 @@ def run(context: Context) -> None:
     videos = context.read(VIDEOS)
     clock_std_s = {str(c): float(v) for c, v in videos.groupby("camera_id").time_std_s.max().items()}
     log_prior, possible = dense_prior(site, tracklets, clock_std_s)
-    evidence = weigh(
-        tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id)),
-        halves(features, crops, tracklets),
-        tracklets,
-        log_prior,
-        possible,
-        config,
-    )
+    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
+    evidence = weigh(means, halves(features, crops, tracklets), tracklets, log_prior, possible, config)
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
+    known = context.source("gallery")
+    if known is not None:
+        identities, again = join_known(identities, tracklets, means, known, config.known_probability)
+        context.note(known_people_again=again)
+        context.say(f"{again} of {identities.identity.nunique()} people are known from {known.parent}")
     context.write(IDENTITIES, identities)
     write_files(context.out, identities, tracklets, context.read(BOXES), videos)
     people = identities.groupby("identity").tracklet_id.agg(list)
@@ -193,10 +196,11 @@ def _iso(t_utc_us: pd.Series) -> pd.Series:
 
 STAGE = Stage(
     name="identify",
-    inputs=(TRACKLETS, BOXES, CROPS, VIDEOS, MODEL),
+    inputs=(TRACKLETS, BOXES, CROPS, VIDEOS),
+    extra_inputs=(MODEL,),
     outputs=(IDENTITIES, SELECTION),
     config=IdentifyConfig,
     version=2,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "gallery", "seed", "device"),
 )

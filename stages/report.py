@@ -88,7 +88,8 @@ def _metrics(ctx: Context) -> dict[str, Any]:
 
 STAGE = Stage(
     name="report",
-    inputs=(VIDEOS, TRACKLETS, CROPS, ASSOCIATIONS, TRAIN_LOG, SELECTION, IDENTITIES, RANKINGS, MEASURES),
+    inputs=(VIDEOS, TRACKLETS, CROPS, SELECTION, IDENTITIES, RANKINGS, MEASURES),
+    extra_inputs=(ASSOCIATIONS, TRAIN_LOG),
     outputs=(),
     config=ReportConfig,
     version=1,

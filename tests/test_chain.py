@@ -167,6 +167,34 @@ def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
     assert "Nothing to do" in pipeline("run", "--run", run).stdout
 
 
+def test_new_footage_through_an_old_model_keeps_the_numbers(run, site, tmp_path):
+    words = [
+        "--videos",
+        site / "videos",
+        "--topology",
+        site / "site.yaml",
+        "--detector",
+        site / "det",
+        "--device",
+        "cpu",
+    ]
+    fast = "run.image_size=[32,16] evaluate.draws=100 isolate.min_samples=2 identify.known_probability=0.001"
+    result = pipeline("run", "--run", tmp_path / "new", "--model", run, *words, "--set", fast)
+    assert "train@" not in result.stdout and "are known from" in result.stdout
+    old, new = (
+        pd.read_parquet(r / "identify" / "identities.parquet").set_index("tracklet_id").identity
+        for r in (run, tmp_path / "new")
+    )
+    assert (new == old[new.index]).mean() > 0.5  # the very same footage; the network knows nothing
+    assert (tmp_path / "new" / "export" / "model.pt").read_bytes() == (
+        run / "export" / "model.pt"
+    ).read_bytes()
+    again = pipeline("run", "--run", tmp_path / "new", "--until", "train", check=False)
+    assert again.returncode == 2 and "MODEL=none" in again.stderr
+    wrong = pipeline("plan", "--run", tmp_path / "new", "--model", tmp_path, check=False)
+    assert wrong.returncode == 2 and "no finished run" in wrong.stderr
+
+
 def test_a_changed_measure_renews_card_and_report(run, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(run, again)
