@@ -10,7 +10,6 @@ from pydantic import Field
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Stage
 from stages.reid.grouping import GroupingConfig, dense_prior, halves, identify, weigh
-from stages.reid.known import join_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +64,8 @@ def run(context: Context) -> None:
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     known = context.source("gallery")
     if known is not None:
+        from stages.reid.known import join_known
+
         identities, again = join_known(identities, tracklets, means, known, config.known_probability)
         context.note(known_people_again=again)
         context.say(f"{again} of {identities.identity.nunique()} people are known from {known.parent}")

@@ -47,6 +47,7 @@ def run(ctx: Context) -> None:
     from stages.reid.samplers import Batch, identity_batches
     from stages.reid.training import cosine, fit
     from stages.reid.training_part import training_footage, training_images
+    from stages.train import saved_state
 
     footage = training_footage(ctx)
     pid = true_labels(ctx, footage.tracklets)
@@ -87,6 +88,7 @@ def run(ctx: Context) -> None:
                 weight_decay=settings.weight_decay,
                 seed=ctx.seed,
                 device=ctx.device,
+                saved=saved_state(ctx),
             ),
             "supervised",
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.manifests import CROPS, MODEL, PSEUDO_LABELS, TRACKLETS, TRAIN_LOG, VIDEOS
 from pipeline.stage import Context, Settings, Stage
 from stages import methods
@@ -25,6 +27,7 @@ def run(ctx: Context) -> None:
                 ctx.settings,
                 seed=ctx.seed,
                 device=ctx.device,
+                saved=saved_state(ctx),
             ),
             f"train@{ctx.round}",
         )
@@ -32,6 +35,16 @@ def run(ctx: Context) -> None:
     before = int(ctx.read(MODEL).steps.iloc[0]) if ctx.has(MODEL) else 0
     write_model(ctx, MODEL, network, steps=len(log), before=before)
     write_log(ctx, log)
+
+
+def saved_state(ctx: Context) -> Path:
+    """Where a training that may be killed keeps its state: a name for these very inputs, settings and sources."""
+    from pipeline.digest import text_digest
+    from pipeline.schema import content_digest
+
+    inputs = {name: [content_digest(path) for path in paths[-1:]] for name, paths in ctx.inputs.items()}
+    parts = {**ctx.piece_parts, "inputs": inputs, "method": ctx.method, "round": ctx.round, "seed": ctx.seed}
+    return ctx.run_dir / "pieces" / "training" / f"{text_digest(parts)}.pt"
 
 
 def write_log(ctx: Context, log: list[dict[str, float]]) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
 
@@ -58,8 +60,9 @@ class Method(Protocol):
         *,
         seed: int,
         device: str,
+        saved: Path | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Train ``network`` in place on crops ``images``; yields TRAIN_LOG rows."""
+        """Train ``network`` in place on crops ``images``; yields TRAIN_LOG rows. ``saved``: see `training.fit`."""
         ...
 
 

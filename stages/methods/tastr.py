@@ -31,6 +31,8 @@ from stages.methods import Footage
 from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
 
@@ -107,6 +109,7 @@ def train(
     *,
     seed: int,
     device: str,
+    saved: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Batch-hard triplets inside the camera (round 0) or the camera pair (later)."""
     import numpy as np
@@ -135,6 +138,7 @@ def train(
         weight_decay=settings.weight_decay,
         seed=seed + 1000 * round_,
         device=device,
+        saved=saved,
     )
 
 

@@ -27,6 +27,8 @@ from stages.reid.grouping import GroupingConfig, dense_prior, halves, identify, 
 from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
 
@@ -139,6 +141,7 @@ def train(
     *,
     seed: int,
     device: str,
+    saved: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Batch-hard triplets inside the camera (round 0) or over the whole site (later)."""
     import numpy as np
@@ -162,7 +165,7 @@ def train(
     yield from fit(
         network, images, epochs, loss, schedule=cosine(len(epochs)), augmentation=Augmentation(light=settings.light),
         learning_rate=settings.learning_rate if round_ == 0 else settings.round_learning_rate,
-        weight_decay=settings.weight_decay, seed=seed + 1000 * round_, device=device,
+        weight_decay=settings.weight_decay, seed=seed + 1000 * round_, device=device, saved=saved,
     )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,6 +51,8 @@ def fit(
     augmentation: Augmentation = Augmentation(),  # noqa: B008 (immutable)
     average_decay: float | None = None,
     bf16: bool | None = None,
+    saved: Path | None = None,
+    save_every_s: float = 120.0,
 ) -> Iterator[dict[str, Any]]:
     """Train ``network`` in place; yields one TRAIN_LOG row per step. The work is done when the iterator is used up.
 
@@ -61,6 +65,8 @@ def fit(
             statistics are averaged alike: they belong to weights near the average, and a batch of one camera pair
             moves them a tenth of the way to that pair. Counters are copied.
         bf16: forward and backward in bfloat16, weights and loss in float32; None means where it is fast.
+        saved: file that holds the state of this very training while it goes on: written every ``save_every_s``, found
+            again after a kill, removed at the end. Batches must come out the same when they are drawn again.
 
     Raises:
         UserError: the loss is not a number.
@@ -72,9 +78,21 @@ def fit(
     optimiser = torch.optim.Adam(weights, lr=learning_rate, weight_decay=weight_decay)
     generator = torch.Generator().manual_seed(seed)
     average = WeightAverage(network, average_decay) if average_decay is not None else None
-    step = 0
+    log: list[dict[str, Any]] = []
+    done = 0
+    if saved is not None and saved.is_file():
+        log = _restore(saved, network, optimiser, generator, average)
+        done = len(log)
+        yield from log
+    step, last_saved = 0, time.monotonic()
     for epoch, batches in enumerate(epochs):
         for batch in batches:
+            if step < done:  # drawn again only so that the next ones are the same
+                step += 1
+                continue
+            if saved is not None and time.monotonic() - last_saved > save_every_s:
+                _save(saved, network, optimiser, generator, average, log)
+                last_saved = time.monotonic()
             rate = learning_rate * schedule(epoch) * min(1.0, (step + 1) / (warmup_steps + 1))
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -92,17 +110,57 @@ def fit(
             optimiser.step()
             if average:
                 average.update()
-            yield {
-                "step": step,
-                "epoch": epoch,
-                "loss": value.item(),
-                "active_share": active.item(),
-                "learning_rate": rate,
-            }
+            row = {
+                "step": step, "epoch": epoch, "loss": value.item(), "active_share": active.item(), "learning_rate": rate,
+            }  # fmt: skip
+            log.append(row)
+            yield row
             step += 1
     if average:
         average.into(network)
     network.eval()
+    if saved is not None:
+        saved.unlink(missing_ok=True)
+
+
+def _save(
+    path: Path,
+    network: ReidNetwork,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    average: WeightAverage | None,
+    log: list[dict[str, Any]],
+) -> None:
+    """Written beside and renamed, so that a kill leaves the old state or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "network": network.state_dict(), "optimiser": optimiser.state_dict(), "generator": generator.get_state(),
+        "average": average.state() if average else None, "log": log,
+    }  # fmt: skip
+    part = path.with_name(path.name + ".part")
+    torch.save(state, part)
+    part.rename(path)
+
+
+def _restore(
+    path: Path,
+    network: ReidNetwork,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    average: WeightAverage | None,
+) -> list[dict[str, Any]]:
+    """Put a saved state back; returns its TRAIN_LOG rows, none where the file cannot be used."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a file cut short by a full disk: the training begins anew
+        path.unlink(missing_ok=True)
+        return []
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    generator.set_state(state["generator"])
+    if average:
+        average.restore(state["average"])
+    return list(state["log"])
 
 
 class WeightAverage:
@@ -119,6 +177,16 @@ class WeightAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(self.mean, self.live, 1 - decay)
         self.updates += 1
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` wants."""
+        return {"updates": self.updates, "mean": self.mean}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.updates = int(state["updates"])
+        torch._foreach_copy_(self.mean, state["mean"])
 
     @torch.no_grad()
     def into(self, network: torch.nn.Module) -> None:

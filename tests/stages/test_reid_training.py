@@ -192,3 +192,43 @@ def test_training_runs_on_a_gpu():
         pytest.skip("no CUDA device")
     net, log = trained(device="cuda", bf16=None)
     assert all(np.isfinite(r["loss"]) for r in log) and next(net.parameters()).is_cuda
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_killed_training_goes_on_where_it_was(tmp_path, stop_after, average):
+    images, labels = people()
+
+    def training(net, saved):
+        epochs = [list(batches(labels, 3, seed=s)) for s in (1, 2)]
+        return fit(
+            net, Store(images), epochs, hinge, learning_rate=1e-3, weight_decay=0.0, seed=5, device="cpu", bf16=False,
+            schedule=cosine(2), average_decay=average, augmentation=Augmentation(light=0.2, shift_px=2),
+            saved=saved, save_every_s=0.0,
+        )  # fmt: skip
+
+    whole = network()
+    wanted = list(training(whole, None))
+    file = tmp_path / "state" / "training.pt"
+    killed = training(network(), file)
+    for _ in range(stop_after + 1):
+        next(killed)
+    killed.close()
+    assert file.is_file()
+    net = network()
+    assert list(training(net, file)) == wanted
+    assert all(
+        torch.equal(a, b) for a, b in zip(net.state_dict().values(), whole.state_dict().values(), strict=True)
+    )
+    assert not file.exists()
+
+
+def test_a_damaged_state_begins_anew(tmp_path):
+    images, labels = people()
+    file = tmp_path / "training.pt"
+    file.write_bytes(b"cut short")
+    log = list(
+        fit(network(), Store(images), [batches(labels, 2)], hinge, learning_rate=1e-3, weight_decay=0.0, seed=5,
+            device="cpu", saved=file)
+    )  # fmt: skip
+    assert [row["step"] for row in log] == [0, 1] and not file.exists()
