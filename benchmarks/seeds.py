@@ -36,11 +36,10 @@ def main() -> None:
         cells = " | ".join("–" if v is None else f"{v:.3f}" for v in values)
         known = [v for v in values if v is not None]
         print(f"| {name} | {cells} | {statistics.fmean(known):.3f} | {max(known) - min(known):.3f} |")
-    print(
-        json.dumps(
-            {"run": str(options.run), "seeds": options.seeds.split(), "machine": machine(), "rows": rows}
-        )
-    )
+    means = by_the_means(rows)
+    print("\nBy the means over seeds: " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
+    facts = {"run": str(options.run), "seeds": options.seeds.split(), "machine": machine()}
+    print(json.dumps({**facts, "rows": rows, "by_the_means": means}))
 
 
 def copy_run(run: Path, copy: Path) -> Path:
@@ -104,6 +103,20 @@ def summary(results: list[dict[str, Any]]) -> dict[str, list[float | None]]:
         for key in ("rank1", "mean_ap"):
             rows[f"{name}, {key}"] = [(r.get(part) or {}).get(key) for r in results]
     return {name: values for name, values in rows.items() if any(v is not None for v in values)}
+
+
+def by_the_means(rows: dict[str, list[float | None]]) -> dict[str, float]:
+    """Share of the reference reached and of the gap closed, from means: a ratio per seed swings with its denominator."""
+    found = {}
+    for key in ("rank1", "mean_ap"):
+        values = [rows.get(f"{name} {key}") or [None] for name in ("start", "final", "supervised")]
+        if any(v is None for part in values for v in part):
+            continue
+        start, final, top = (statistics.fmean(v for v in part if v is not None) for part in values)
+        found[f"final / supervised, {key}"] = final / top
+        if top > start:
+            found[f"gap closed, {key}"] = (final - start) / (top - start)
+    return found
 
 
 def machine() -> str:

@@ -33,12 +33,12 @@ def empty_metrics() -> dict[str, Any]:
 def format_metrics(metrics: dict[str, Any]) -> str:
     """The measures of ``metrics.json`` for a person: per cent, a dash where there is no truth."""
     m = metrics
-    lines = ["", f"  {'re-identification':<28}{'rank-1':>8}{'mAP':>8}   95 % interval of rank-1"]
+    lines = ["", f"  {'re-identification':<32}{'rank-1':>8}{'mAP':>8}   95 % interval of rank-1"]
 
     def reid(name: str, values: dict[str, Any] | None, interval: Any = None) -> None:
         values = values or {"rank1": None, "mean_ap": None}
         spread = f"   {_percent(interval[0])} to {_percent(interval[1])}" if interval else ""
-        lines.append(f"  {name:<28}{_percent(values['rank1']):>8}{_percent(values['mean_ap']):>8}{spread}")
+        lines.append(f"  {name:<32}{_percent(values['rank1']):>8}{_percent(values['mean_ap']):>8}{spread}")
 
     def rank1_interval(state: str) -> Any:
         return (m["intervals"].get(state) or {}).get("rank1")
@@ -61,7 +61,7 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     else:
         lines[-1] = "  re-identification: nobody was seen by two cameras in the test time"
     free = m["label_free"]
-    lines += ["", f"  split-tracklet rank-1       {_percent(free['split_tracklet_rank1']):>8}"
+    lines += ["", f"  split-tracklet rank-1           {_percent(free['split_tracklet_rank1']):>8}"
               f"   {_percent(free['start'])} at the start, {free['tracklets']} tracklets; needs no truth"]  # fmt: skip
     if m["people"]["test"] is None:
         return "\n".join(lines)

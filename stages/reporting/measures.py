@@ -119,7 +119,8 @@ def state_rows(metrics: Metrics) -> list[dict[str, Any]]:
     add(
         "final",
         "Final",
-        "the state the run ended on, chosen without looking at truth",
+        (str(chosen) if str(chosen).startswith("mean") else "the state the run ended on")
+        + ", chosen without looking at truth",
         reid.get("final"),
         True,
     )
