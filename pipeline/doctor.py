@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import tempfile
+import time
 
 
 def report() -> str:
@@ -13,8 +15,27 @@ def report() -> str:
     import torch
 
     lines = [f"python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores"]
-    lines.append(f"free disk here: {shutil.disk_usage('.').free / 1e9:.0f} GB")
-    for name in ("torch", "ultralytics", "openvino", "av", "timm", "opencv-python", "faiss-cpu", "pyarrow"):
+    lines.append(f"free disk here: {shutil.disk_usage('.').free / 1e9:.0f} GB, {_writing()}")
+    if memory := _free_memory_gb():
+        slow = "" if memory > 4 else ": little; crops of a long training then lie on the disk"
+        lines.append(f"free memory: {memory:.0f} GB{slow}")
+    load = os.getloadavg()[0]
+    if load > 0.5 * (os.cpu_count() or 1):
+        lines.append(
+            f"busy with other work (load {load:.1f}): threads of one training wait for each other and it becomes three "
+            "to five times slower; OMP_NUM_THREADS=1 helps while that lasts"
+        )
+    for name in (
+        "torch",
+        "ultralytics",
+        "openvino",
+        "av",
+        "timm",
+        "opencv-python",
+        "faiss-cpu",
+        "onnx",
+        "pyarrow",
+    ):
         try:
             lines.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
@@ -31,6 +52,28 @@ def report() -> str:
     else:
         lines.append("processor has no bf16 instructions: training runs in float32")
     return "\n".join(lines)
+
+
+def _writing(size: int = 64 << 20) -> str:
+    """How fast this folder's disk takes a file."""
+    try:
+        with tempfile.TemporaryFile(dir=".") as file:
+            start = time.perf_counter()
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(file.fileno())
+            return f"written at {size / 1e6 / (time.perf_counter() - start):.0f} MB/s"
+    except OSError as error:
+        return f"cannot be written ({error.strerror})"
+
+
+def _free_memory_gb() -> float | None:
+    try:
+        with open("/proc/meminfo", encoding="utf-8") as handle:
+            facts = dict(line.split(":", 1) for line in handle)
+        return int(facts["MemAvailable"].split()[0]) / 1e6
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _cpu_flags() -> set[str]:

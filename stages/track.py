@@ -29,8 +29,9 @@ class TrackConfig(Settings):
     min_height_ratio: float = Field(
         0.6, ge=0, le=1, description="Least ratio of the smaller to the larger height."
     )
-    # Ending unclear tracks costs HOTA (`make bench NAME=track`: 0.34 with, 0.36 without, on MOT15) and pays in what this
-    # chain is for: on the demo, tracklets of purity 0.93 in place of 0.95 cost the model twelve points of mAP.
+    # Ending unclear tracks costs HOTA (`make bench NAME=track`: 0.34 with, 0.36 without and with looser overlaps, on
+    # MOT15) and pays in what this chain is for: in one run of the demo (seed 0) those settings, whose tracklets have
+    # purity 0.93 in place of 0.95, cost the model twelve points of mAP.
     ambiguity: float = Field(
         0.03,
         ge=0,

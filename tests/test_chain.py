@@ -242,6 +242,11 @@ def test_none_forgets_the_remembered_truth(run):
     assert pipeline("plan", "--run", run, "--ground-truth", "none").stdout.startswith("ground_truth")
 
 
+def test_doctor_says_what_the_machine_has():
+    said = pipeline("doctor").stdout
+    assert "torch " in said and "MB/s" in said and "cores" in said and "missing" not in said
+
+
 def test_a_warning_is_said_once():
     line = _once()
     assert [line("a"), line("b"), line("a")] == ["warning: a\n", "warning: b\n", ""]
