@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.result import finish, machine
-from benchmarks.substitution import metrics
+from benchmarks.seeds import metrics
 from pipeline import schema
 from pipeline.manifests import BOXES, GALLERY, GROUND_TRUTH, PEOPLE
 from stages.evaluation.matching import match, matched_pids, tracklet_persons

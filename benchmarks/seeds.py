@@ -73,13 +73,15 @@ def _state(run: Path) -> dict[str, str]:
 def measure(run: Path, seed: int, settings: str) -> dict[str, Any]:
     """The metrics of ``run`` with another seed."""
     copy = copy_run(run, run.with_name(f"{run.name}-seed-{seed}"))
-    frame = [sys.executable, "-m", "pipeline"]
     words = ["--run", str(copy), "--set", f"run.seed={seed} {settings}", "--supervised"]
-    subprocess.run([*frame, "run", *words], check=True, stdout=sys.stderr)
-    out = subprocess.run(
-        [*frame, "metrics", "--run", str(copy), "--json"], check=True, stdout=subprocess.PIPE
-    )
-    return dict(json.loads(out.stdout))
+    subprocess.run([sys.executable, "-m", "pipeline", "run", *words], check=True, stdout=sys.stderr)
+    return metrics(copy)
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    """The measures of a finished run."""
+    command = [sys.executable, "-m", "pipeline", "metrics", "--run", str(run), "--json"]
+    return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, list[float | None]]:

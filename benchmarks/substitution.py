@@ -14,8 +14,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.seeds import copy_run, machine
+from benchmarks.seeds import copy_run, machine, metrics
 from pipeline import schema
 from pipeline.__main__ import open_run, parser
 from pipeline.manifests import (
@@ -40,6 +38,7 @@ from pipeline.runner import RECEIPT, Runner
 from pipeline.schema import Manifest
 from stages.evaluation.matching import match, matched_pids, tracklet_persons
 from stages.evaluation.tracking import visit_ids
+from stages.isolate import with_children
 
 Tables = dict[Manifest, pd.DataFrame]
 Cut = tuple[int, int]
@@ -68,7 +67,7 @@ def main() -> None:
         "identities IDF1": lambda m: m["identities"]["idf1"],
     }
     print(
-        f"\n{options.run}, {machine()}\n\n| | " + " | ".join(columns) + " |\n|---" * (len(columns) + 1) + "|"
+        f"\n{options.run}, {machine()}\n\n| | {' | '.join(columns)} |\n" + "|---" * (len(columns) + 1) + "|"
     )
     table = {name: {c: of(m) for c, of in columns.items()} for name, m in results.items()}
     for name, row in table.items():
@@ -76,11 +75,6 @@ def main() -> None:
             f"| {name} | " + " | ".join("–" if v is None else f"{100 * v:.1f}" for v in row.values()) + " |"
         )
     print(json.dumps({"run": str(options.run), "machine": machine(), "rows": table}))
-
-
-def metrics(run: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "pipeline", "metrics", "--run", str(run), "--json"]
-    return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
 
 
 def measure(run: Path, stage: str) -> dict[str, Any]:
@@ -151,17 +145,11 @@ def true_isolation(run: Path, cut: Cut) -> Tables:
     name = boxes.tracklet_id + "." + person.astype(str)
     key = ["video_id", "frame", "tracklet_id"]
     renamed = boxes[key].assign(piece=name)
-    boxes = boxes.assign(tracklet_id=name, parent_id=boxes.tracklet_id)
+    parent = dict(zip(name, boxes.tracklet_id, strict=True))
+    boxes = boxes.assign(tracklet_id=name)
     crops = crops.merge(renamed, on=key).drop(columns="tracklet_id").rename(columns={"piece": "tracklet_id"})
-    camera = tracklets.set_index("tracklet_id").camera_id
-    made = boxes.groupby("tracklet_id", sort=True).agg(
-        parent_id=("parent_id", "first"), t_start_us=("t_utc_us", "min"), t_end_us=("t_utc_us", "max"),
-        n_boxes=("frame", "size"), mean_score=("score", "mean"),
-    ).reset_index()  # fmt: skip
-    made = made.assign(camera_id=made.parent_id.map(camera))
-    made = made[[c.name for c in TRACKLETS.columns]].astype(tracklets.dtypes.to_dict())
     return {
-        TRACKLETS: made,
+        TRACKLETS: with_children(tracklets, boxes, parent),
         BOXES: boxes[[c.name for c in BOXES.columns]],
         CROPS: crops[[c.name for c in CROPS.columns]],
     }

@@ -94,6 +94,7 @@ def calibrate(
     from stages.reid.evidence import picture_appearance
     from stages.reid.grouping import GroupingConfig, dense_prior, halves, weigh
     from stages.reid.same_person import Calibration
+    from stages.reid.training_part import clock_std_s
 
     train_until_us, _ = ctx.source("cut")
     unseen = (tracklets.t_start_us > train_until_us).to_numpy()
@@ -101,9 +102,7 @@ def calibrate(
     part, x = tracklets[rows].reset_index(drop=True), means[rows]
     of_part = crops.tracklet_id.isin(part.tracklet_id).to_numpy()
     own_crops, own = crops[of_part].reset_index(drop=True), features[of_part]
-    uncertain = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max()
-    clock_std_s = {str(camera): float(v) for camera, v in uncertain.items()}
-    log_prior, possible = dense_prior(ctx.source("site"), part, clock_std_s)
+    log_prior, possible = dense_prior(ctx.source("site"), part, clock_std_s(ctx.read(VIDEOS)))
     # The user's pictures come without their camera's mean, so it stays in here too.
     evidence = weigh(
         x, halves(own, own_crops, part), part, log_prior, possible,

@@ -47,6 +47,7 @@ def run(context: Context) -> None:
     from stages.evaluation.truth_crops import evenly
     from stages.reid.features import cached_features, tracklet_features
     from stages.reid.model import CHECKPOINT
+    from stages.reid.training_part import clock_std_s
 
     config: IdentifyConfig = context.settings
     site = context.source("site")
@@ -57,8 +58,7 @@ def run(context: Context) -> None:
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)
     features = cached_features(chosen, crops, context.run_dir, context.device)
     videos = context.read(VIDEOS)
-    clock_std_s = {str(c): float(v) for c, v in videos.groupby("camera_id").time_std_s.max().items()}
-    log_prior, possible = dense_prior(site, tracklets, clock_std_s)
+    log_prior, possible = dense_prior(site, tracklets, clock_std_s(videos))
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
     evidence = weigh(means, halves(features, crops, tracklets), tracklets, log_prior, possible, config)
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)

@@ -11,6 +11,8 @@ from pipeline.manifests import BOXES, CROPS, TRACKLETS
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
@@ -117,7 +119,6 @@ def split_at(
     The instant itself belongs to the time before. The children's parent_id is the tracklet they come from.
     """
     import numpy as np
-    import pandas as pd
 
     over = tracklets[(tracklets.t_start_us <= t_us) & (tracklets.t_end_us > t_us)]
     if over.empty:
@@ -129,19 +130,8 @@ def split_at(
         return table.assign(tracklet_id=(table.tracklet_id + part).where(halved, table.tracklet_id))
 
     boxes, crops = renamed(boxes), renamed(crops)
-    parts = []
-    for suffix in (".before", ".after"):
-        mine = boxes[boxes.tracklet_id.isin(over.tracklet_id + suffix)].groupby("tracklet_id", sort=True)
-        made = mine.agg(
-            t_start_us=("t_utc_us", "min"), t_end_us=("t_utc_us", "max"), n_boxes=("frame", "size"),
-            mean_score=("score", "mean"),
-        ).reset_index()  # fmt: skip
-        made["parent_id"] = made.tracklet_id.str.removesuffix(suffix)
-        made["camera_id"] = made.parent_id.map(over.set_index("tracklet_id").camera_id)
-        parts.append(made[list(tracklets.columns)])
-    whole = tracklets[~tracklets.tracklet_id.isin(over.tracklet_id)]
-    joined = pd.concat([whole, *parts], ignore_index=True)
-    return joined.astype(tracklets.dtypes.to_dict()), boxes, crops
+    parent = {name + suffix: name for name in over.tracklet_id for suffix in (".before", ".after")}
+    return with_children(tracklets, boxes, parent), boxes, crops
 
 
 def cut_tracklets(
@@ -168,7 +158,6 @@ def cut_tracklets(
     A tracklet in one piece keeps its id, and one without crops is left as it is.
     """
     import numpy as np
-    import pandas as pd
 
     from stages.reid.isolation import nearest_in_time, pieces
 
@@ -198,18 +187,28 @@ def cut_tracklets(
     boxes = boxes.assign(tracklet_id=box_name)[box_kept]
     if not touched:
         return tracklets, boxes, crops
-    camera = dict(zip(tracklets.tracklet_id, tracklets.camera_id, strict=True))
     parent = {i: name for name, ids in touched.items() for i in ids}
-    cut = boxes[boxes.tracklet_id.isin(list(parent))].groupby("tracklet_id", sort=True)
-    new = cut.agg(
+    return with_children(tracklets, boxes, parent), boxes, crops
+
+
+def with_children(tracklets: pd.DataFrame, boxes: pd.DataFrame, parent: Mapping[str, str]) -> pd.DataFrame:
+    """TRACKLETS with the pieces in place of the tracklets they come from.
+
+    Args:
+        tracklets: as they were; boxes: with the pieces' ids already; parent: piece → tracklet it comes from. A piece
+            without boxes is left out.
+    """
+    import pandas as pd
+
+    new = boxes[boxes.tracklet_id.isin(list(parent))].groupby("tracklet_id", sort=True).agg(
         t_start_us=("t_utc_us", "min"), t_end_us=("t_utc_us", "max"), n_boxes=("frame", "size"),
         mean_score=("score", "mean"),
     ).reset_index()  # fmt: skip
     new["parent_id"] = new.tracklet_id.map(parent)
-    new["camera_id"] = new.parent_id.map(camera)
-    old = tracklets[~tracklets.tracklet_id.isin(list(touched))]
+    new["camera_id"] = new.parent_id.map(tracklets.set_index("tracklet_id").camera_id)
+    old = tracklets[~tracklets.tracklet_id.isin(list(parent.values()))]
     joined = pd.concat([old, new[list(tracklets.columns)]], ignore_index=True)
-    return joined.astype(tracklets.dtypes.to_dict()), boxes, crops
+    return joined.astype(tracklets.dtypes.to_dict())
 
 
 def contacts(

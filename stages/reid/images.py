@@ -35,8 +35,6 @@ def read_images(crops: pd.DataFrame, run_dir: Path, size: tuple[int, int]) -> np
 
 def fill(out: npt.NDArray[np.uint8], crops: pd.DataFrame, run_dir: Path) -> None:
     """Decode CROPS rows into ``out`` (N, H, W, 3), each resized to its height and width."""
-    import cv2
-
     from data.crops import read_crop
 
     height, width = out.shape[1:3]
@@ -44,16 +42,21 @@ def fill(out: npt.NDArray[np.uint8], crops: pd.DataFrame, run_dir: Path) -> None
 
     def decode(i: int) -> None:
         shard, offset, length = places[i]
-        image = read_crop(run_dir / shard, int(offset), int(length))
-        # Averaging over area when it shrinks, and smooth when it grows: no moiré, no blocks.
-        shrinks = image.shape[0] > height
-        out[i] = cv2.resize(
-            image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        out[i] = resized(read_crop(run_dir / shard, int(offset), int(length)), (height, width))
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(decode, range(len(places)), chunksize=32):
             pass
+
+
+def resized(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) at ``size`` = (height, width) px: the one way in which a picture comes before a network."""
+    import cv2
+
+    # Averaging over area when it shrinks, and smooth when it grows: no moiré, no blocks.
+    shrinks = image.shape[0] > size[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.uint8)
 
 
 def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:

@@ -23,14 +23,18 @@ def before(tracklets: pd.DataFrame, crops: pd.DataFrame, until_us: int) -> tuple
     return clipped.assign(t_end_us=clipped.t_end_us.clip(upper=until_us)), crops
 
 
+def clock_std_s(videos: pd.DataFrame) -> dict[str, float]:
+    """camera → uncertainty of its clock, s: that of its worst file."""
+    return {str(c): float(v) for c, v in videos.groupby("camera_id").time_std_s.max().items()}
+
+
 def training_footage(ctx: Context) -> Footage:
     """The training part of the stage's tracklets and crops. Needs the source 'cut'."""
     train_until_us, _ = ctx.source("cut")
     tracklets, crops = before(ctx.read(TRACKLETS), ctx.read(CROPS), train_until_us)
-    clock_std_s = ctx.read(VIDEOS).groupby("camera_id").time_std_s.max()
     # A stage that did not declare the site must not depend on it: it gets one that says nothing.
     site = ctx.sources.get("site") or without_file([])
-    return Footage(tracklets, crops, site, {str(k): float(v) for k, v in clock_std_s.items()})
+    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)))
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:

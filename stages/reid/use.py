@@ -143,25 +143,19 @@ def features_of(
     paths: list[Path], network: ReidNetwork, device: str
 ) -> tuple[list[Path], npt.NDArray[np.float32]]:
     """The pictures that could be read, and their (N, D) features; the others are named on standard error."""
-    import cv2
     import numpy as np
 
     from stages.reid.features import embed_images
+    from stages.reid.images import resized
 
-    height, width = network.image_size
     read, images = [], []
     for path in paths:
         image = _decoded(path)
         if image is None:
             print(f"warning: {path}: cannot be read as a picture; left out.", file=sys.stderr)
             continue
-        shrinks = image.shape[0] > height
-        small = cv2.resize(
-            cv2.cvtColor(image, cv2.COLOR_BGR2RGB), (width, height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        )  # fmt: skip
         read.append(path)
-        images.append(small)
+        images.append(resized(np.ascontiguousarray(image[..., ::-1]), network.image_size))
     if not images:
         return [], np.zeros((0, network.dim), np.float32)
     return read, embed_images(network, np.asarray(np.stack(images), np.uint8), device)
