@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.errors import UserError, closest
-from pipeline.stage import Settings
+from pipeline.stage import Settings, how
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -27,6 +27,9 @@ class RunSettings(Settings):
     rounds: int = Field(3, ge=0, le=1000, description="rounds of associate and train after round 0")
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
+    workers: int | None = how(
+        None, ge=1, description="processes that read and cut footage side by side; null: one per core"
+    )
     image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
         (256, 128), description="height and width of the network's input, px"
     )

@@ -9,18 +9,20 @@ import shutil
 import tempfile
 import time
 
+from pipeline.shards import cores
+
 
 def report() -> str:
     """A short page: processor, memory, GPU, libraries, and one line of advice for each thing that is slow."""
     import torch
 
-    lines = [f"python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores"]
+    lines = [f"python {platform.python_version()} on {platform.platform()}, {cores()} cores"]
     lines.append(f"free disk here: {shutil.disk_usage('.').free / 1e9:.0f} GB, {_writing()}")
     if memory := _free_memory_gb():
         slow = "" if memory > 4 else ": little; crops of a long training then lie on the disk"
         lines.append(f"free memory: {memory:.0f} GB{slow}")
     load = os.getloadavg()[0]
-    if load > 0.5 * (os.cpu_count() or 1):
+    if load > 0.5 * cores():
         lines.append(
             f"busy with other work (load {load:.1f}): threads of one training wait for each other and it becomes three "
             "to five times slower; OMP_NUM_THREADS=1 helps while that lasts"

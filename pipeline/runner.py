@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.graph import Node
+from pipeline.shards import cores
 from pipeline.sources import Sources
 from pipeline.stage import Context, Settings, what_settings
 
@@ -139,6 +140,7 @@ class Runner:
             outputs={m.name: m for m in node.stage.outputs},
             method=self.settings["run"].method,  # type: ignore[attr-defined]
             round=node.round,
+            workers=self.settings["run"].workers or cores(),  # type: ignore[attr-defined]
             source_digests=fingerprint["sources"],
             piece_parts={
                 "stage": node.stage.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,14 +86,15 @@ def write(
     pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
 
 
-def read(manifest: Manifest, path: Path) -> pd.DataFrame:
-    """Read and check a table written by :func:`write`.
+def read(manifest: Manifest, path: Path, video_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read and check a table written by :func:`write`; given ``video_ids``, the rows of these videos alone.
 
     Raises:
         ManifestError: the file is missing, is another manifest or version, or breaks the contract.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        chosen = None if video_ids is None else [("video_id", "in", list(video_ids))]
+        table = pq.read_table(path, partitioning=None, filters=chosen)
     except (OSError, pa.ArrowInvalid) as error:
         raise ManifestError(f"{path}: cannot be read as manifest '{manifest.name}': {error}") from error
     metadata = table.schema.metadata or {}

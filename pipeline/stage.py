@@ -6,9 +6,7 @@ A stage module ends in one literal, ``STAGE = Stage(name="track", inputs=(…), 
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.schema import Manifest
+    from pipeline.shards import Shard
 
 T = TypeVar("T")
 
@@ -82,6 +81,7 @@ class Context:
     outputs: Mapping[str, Manifest]
     method: str = ""
     round: int = -1
+    workers: int = 1  # processes for shards
     source_digests: Mapping[str, Any] = field(default_factory=dict)
     piece_parts: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -120,34 +120,28 @@ class Context:
         """Plain facts for the receipt, `status` and the report ('detections': 8123)."""
         self.notes.update(facts)
 
-    def piece(self, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-        """A shard of work, kept: one folder per ``key`` (a video's digest, say), settings and stage version.
+    def shards(self, shards: Sequence[Shard], workers: int | None = None) -> list[Path]:
+        """The finished folders of the shards, in their order; what is not kept from before is made now.
 
-        ``make(folder)`` fills an empty folder; it is renamed whole when it returns, so a killed run resumes at the
-        last finished piece, and one more video costs one video. Returns the finished folder under ``run_dir``.
+        A shard is kept by its key, the stage's version and settings, and the sources that concern a piece of footage.
+        ``workers``: processes at most, where the stage knows better than ``run.workers``.
         """
-        digest = text_digest({**self.piece_parts, "key": dict(key)})
-        final = self.run_dir / "pieces" / str(self.piece_parts.get("stage", "stage")) / digest
-        if not (final / ".done").exists():
-            scratch = final.with_name(final.name + ".part")
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
-            make(scratch)
-            (scratch / ".done").touch()
-            shutil.rmtree(final, ignore_errors=True)
-            scratch.rename(final)
-        return final
+        from pipeline.shards import DONE, fill_all
+
+        home = self.run_dir / "pieces" / str(self.piece_parts.get("stage", "stage"))
+        folders = [home / text_digest({**self.piece_parts, "key": dict(shard.key)}) for shard in shards]
+        todo = {f: s.make for f, s in zip(folders, shards, strict=True) if not (f / DONE).exists()}
+        made = fill_all(list(todo.items()), self.workers if workers is None else workers)
+        for sentence in self.progress(made, "shards", len(todo)) if len(todo) > 1 else made:
+            if sentence:
+                self.say(sentence)
+        return folders
 
     def progress(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-        """Iterate with a bar on a terminal, and with one plain line at the end otherwise."""
-        from tqdm import tqdm
+        """See `pipeline.progress.bar`."""
+        from pipeline.progress import bar
 
-        if total is None and hasattr(items, "__len__"):
-            total = len(items)  # type: ignore[arg-type]
-        if sys.stderr.isatty():
-            yield from tqdm(items, desc=f"  {label}", total=total, leave=False)
-        else:
-            yield from items
+        return bar(items, label, total)
 
     def say(self, line: str) -> None:
         """One plain line for the person who watches."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, VIDEOS
+from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
@@ -41,23 +43,21 @@ def run(ctx: Context) -> None:
     videos = ctx.read(VIDEOS)
     boxes = ctx.read(BOXES)
     wanted = choose(boxes, s.rate_per_s, s.max_per_tracklet)
+    chosen = ctx.out / "chosen.parquet"
+    wanted.to_parquet(chosen)
+    shards = []
+    recorded = videos[videos.video_id.isin(wanted.video_id)].sort_values("video_id").to_dict("records")
+    for video in recorded:
+        mine, around = (t[t.video_id == video["video_id"]].reset_index(drop=True) for t in (wanted, boxes))
+        key = {"video": video["digest"], "chosen": _digest(mine), "around": _digest(around)}
+        where = (Path(video["path"]), str(video["video_id"]), chosen, ctx.paths(BOXES)[-1])
+        shards.append(Shard(key, partial(cut_video, *where, s)))
     tables = [CROPS.empty()]
-    for video in videos[videos.video_id.isin(wanted.video_id)].sort_values("video_id").itertuples():
-        mine = wanted[wanted.video_id == video.video_id].reset_index(drop=True)
-        around = boxes[boxes.video_id == video.video_id].reset_index(drop=True)
-        key = {"video": video.digest, "chosen": _digest(mine), "around": _digest(around)}
-
-        def make(
-            folder: Path, video: Any = video, mine: pd.DataFrame = mine, around: pd.DataFrame = around
-        ) -> None:
-            started = time.perf_counter()
-            cut = cut_video(Path(video.path), mine, around, folder, s, ctx)
-            ctx.say(f"{video.video_id}: {len(cut)} crops in {time.perf_counter() - started:.1f} s")
-
-        folder = ctx.piece(key, make)
+    for folder in ctx.shards(shards):
         table = schema.read(CROPS, folder / CROPS.file)
         table["shard"] = os.path.relpath(folder / "crops.tar", ctx.run_dir)
         tables.append(table)
+    chosen.unlink()
     crops = pd.concat(tables, ignore_index=True)
     if crops.empty:
         raise UserError(
@@ -97,31 +97,39 @@ def choose(boxes: pd.DataFrame, rate_per_s: float, max_per_tracklet: int) -> pd.
 
 
 def cut_video(
-    video: Path, chosen: pd.DataFrame, around: pd.DataFrame, folder: Path, settings: CropConfig, ctx: Context
-) -> pd.DataFrame:
-    """Cut the chosen boxes of one video into ``folder/crops.tar`` and write the rows of the manifest beside it."""
+    video: Path, video_id: str, chosen: Path, around: Path, settings: CropConfig, folder: Path
+) -> str:
+    """A shard: the chosen boxes of one video into ``folder/crops.tar``, with the rows of the manifest beside it.
+
+    Args:
+        chosen: Parquet file of the boxes to cut; around: BOXES, to see who stands in front of whom.
+    """
+    import pandas as pd
+
     from data.crops import cut_boxes
     from data.video import read_frames
     from pipeline import schema
+    from pipeline.progress import bar
 
-    last = int(chosen.frame.max()) + 1
+    started = time.perf_counter()
+    own = [("video_id", "==", video_id)]
+    mine, others = (pd.read_parquet(path, filters=own, partitioning=None) for path in (chosen, around))
     cut = cut_boxes(
         video,
-        chosen,
+        mine,
         folder / "crops.tar",
-        others=around,
+        others=others,
         jpeg_quality=settings.jpeg_quality,
         padding=settings.padding,
         min_height_px=settings.min_height_px,
         max_height_px=settings.max_height_px,
-        frames=ctx.progress(read_frames(video), chosen.video_id.iloc[0], last),
+        frames=bar(read_frames(video), video_id, int(mine.frame.max()) + 1),
     )
     cut = cut.assign(shard="crops.tar").astype(
         {"offset": "int64", "size": "int32", "width": "int32", "height": "int32", "quality": "float32"}
     )
-    table: pd.DataFrame = cut[[c.name for c in CROPS.columns]]
-    schema.write(CROPS, table, folder / CROPS.file)
-    return table
+    schema.write(CROPS, cut[[c.name for c in CROPS.columns]], folder / CROPS.file)
+    return f"{video_id}: {len(cut)} crops in {time.perf_counter() - started:.1f} s"
 
 
 def _digest(table: pd.DataFrame) -> str:

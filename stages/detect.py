@@ -6,7 +6,8 @@ Every video is one piece of work: one more video costs one video, and a killed r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from pipeline.errors import UserError
 from pipeline.manifests import DETECTIONS, VIDEOS
+from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from data.video import Frame
+    from stages.detectors.yolo import Detector
 
 
 class DetectConfig(Settings):
@@ -59,29 +62,23 @@ def run(ctx: Context) -> None:
     videos = ctx.read(VIDEOS)
     videos = videos[videos.status == "ok"].sort_values("video_id")
     source: Path | str = ctx.source("detector")
-    path = Path(source)
-    finished = is_precomputed(path)
-    detect = _from_files(path) if finished else _from_network(ctx, source)
-
-    tables = []
-    for row in videos.itertuples():
-        video: Any = row
-        key = {"video": video.digest, "video_id": video.video_id, "t_start_us": int(video.t_start_us),
-               "clock_scale": float(video.clock_scale)}  # fmt: skip
+    finished = is_precomputed(Path(source))
+    shards = []
+    for row in videos.to_dict("records"):
+        video = {str(name): value for name, value in row.items()}
+        key = {"video": video["digest"], "video_id": video["video_id"], "t_start_us": int(video["t_start_us"]),
+               "clock_scale": float(video["clock_scale"])}  # fmt: skip
         if finished:
-            key["stem"] = Path(video.path).stem
-
-        def make(folder: Path, video: Any = video) -> None:
-            started = time.perf_counter()
-            table, n_frames = detect(video, ctx)
-            schema.write(DETECTIONS, table, folder / DETECTIONS.file)
-            seconds = max(time.perf_counter() - started, 1e-9)
-            ctx.say(
-                f"{video.video_id}: {n_frames} frames, {len(table) / max(n_frames, 1):.1f} people per frame, "
-                f"{n_frames / seconds:.0f} frames/s"
-            )
-
-        tables.append(schema.read(DETECTIONS, ctx.piece(key, make) / DETECTIONS.file))
+            key["stem"] = Path(video["path"]).stem
+            shards.append(Shard(key, partial(read_boxes, Path(source), video, ctx.settings)))
+        else:
+            networks = ctx.run_dir / "pieces" / "networks"
+            make = partial(detect_people, source, video, ctx.settings, ctx.device, networks)
+            shards.append(Shard(key, make))
+    # One network has all cores, or the GPU, for itself.
+    folders = ctx.shards(shards, workers=None if finished else 1)
+    _opened.cache_clear()
+    tables = [schema.read(DETECTIONS, folder / DETECTIONS.file) for folder in folders]
     found = pd.concat(tables, ignore_index=True) if tables else DETECTIONS.empty()
     if found.empty:
         raise UserError(
@@ -93,80 +90,92 @@ def run(ctx: Context) -> None:
     ctx.note(detections=len(found), videos=len(videos))
 
 
-def _from_network(ctx: Context, source: Path | str) -> Callable[[Any, Context], tuple[pd.DataFrame, int]]:
+def detect_people(
+    source: Path | str,
+    video: dict[str, Any],
+    settings: DetectConfig,
+    device: str,
+    networks: Path,
+    folder: Path,
+) -> str:
+    """A shard: the people a network finds in one video.
+
+    Args:
+        source: its weights, or 'motion'; video: a row of VIDEOS; networks: folder of those exported here.
+    """
     from data.video import read_frames
-    from stages.detectors.yolo import DetectorSettings, input_size, open_detector
+    from pipeline import schema
+    from pipeline.progress import bar
 
-    s = ctx.settings
+    started = time.perf_counter()
+    detector = _opened(source, (int(video["height"]), int(video["width"])), settings, device, networks)
+    looked_at: list[Moment] = []
+
+    def images() -> Iterator[np.ndarray]:
+        frames = every(read_frames(Path(video["path"])), settings.target_fps)
+        for frame in bar(frames, video["video_id"], _expected(video, settings.target_fps)):
+            looked_at.append(Moment(frame.index, frame.media_time_s))
+            yield frame.rgb()
+
+    boxes = list(detector.stream(images()))
+    table = to_table(video, looked_at, boxes, settings.min_person_height_px)
+    schema.write(DETECTIONS, table, folder / DETECTIONS.file)
+    return _sentence(video, len(looked_at), len(table), started)
+
+
+@lru_cache(maxsize=1)  # one network in memory at a time
+def _opened(
+    source: Path | str, frame_size: tuple[int, int], s: DetectConfig, device: str, networks: Path
+) -> Detector:
+    from stages.detectors.yolo import DetectorSettings, open_detector
+
     settings = DetectorSettings(s.image_size_px, s.min_score, s.nms_iou, s.max_detections, s.batch)
-    opened: dict[tuple[int, int], Any] = {}
-
-    def detect(video: Any, ctx: Context) -> tuple[pd.DataFrame, int]:
-        size = (int(video.height), int(video.width))
-        shape = input_size(size, s.image_size_px)
-        if shape not in opened:
-            opened.clear()  # one network in memory at a time
-            opened[shape] = open_detector(
-                source, settings, frame_size=size, device=ctx.device,
-                cache=ctx.run_dir / "pieces" / "networks", say=ctx.say,
-            )  # fmt: skip
-        frames = every(read_frames(Path(video.path)), s.target_fps)
-        frames = ctx.progress(frames, video.video_id, _expected(video, s.target_fps))
-        looked_at: list[Moment] = []
-
-        def images() -> Iterator[np.ndarray]:
-            for frame in frames:
-                looked_at.append(Moment(frame.index, frame.media_time_s))
-                yield frame.rgb()
-
-        boxes = list(opened[shape].stream(images()))
-        return to_table(video, looked_at, boxes, s.min_person_height_px), len(looked_at)
-
-    return detect
+    return open_detector(source, settings, frame_size=frame_size, device=device, cache=networks)
 
 
-def _from_files(path: Path) -> Callable[[Any, Context], tuple[pd.DataFrame, int]]:
+def read_boxes(source: Path, video: dict[str, Any], settings: DetectConfig, folder: Path) -> str:
+    """A shard: the finished detections of one video, held against its frames."""
     import numpy as np
 
     from data.video import read_frames
+    from pipeline import schema
+    from pipeline.progress import bar
     from stages.detectors.precomputed import read_detections
 
-    def detect(video: Any, ctx: Context) -> tuple[pd.DataFrame, int]:
-        s = ctx.settings
-        table = read_detections(path, video.video_id, Path(video.path).stem)
-        centre_x, centre_y = (table.x1 + table.x2) / 2, (table.y1 + table.y2) / 2
-        outside = ~(centre_x.between(0, video.width) & centre_y.between(0, video.height))
-        if len(table) and outside.mean() > 0.2:
-            raise UserError(
-                f"DETECTOR={path}: {outside.mean():.0%} of the boxes for '{video.video_id}' lie outside its "
-                f"{video.width}x{video.height} px; were they made on the video in another size?"
-            )
-        frames = every(read_frames(Path(video.path)), s.target_fps)
-        frames = ctx.progress(frames, video.video_id, _expected(video, s.target_fps))
-        looked_at = [Moment(frame.index, frame.media_time_s) for frame in frames]
-        beyond = (
-            int((table.frame > max((f.frame for f in looked_at), default=-1)).sum())
-            if not s.target_fps
-            else 0
+    started = time.perf_counter()
+    table = read_detections(source, video["video_id"], Path(video["path"]).stem)
+    centre_x, centre_y = (table.x1 + table.x2) / 2, (table.y1 + table.y2) / 2
+    outside = ~(centre_x.between(0, video["width"]) & centre_y.between(0, video["height"]))
+    if len(table) and outside.mean() > 0.2:
+        raise UserError(
+            f"DETECTOR={source}: {outside.mean():.0%} of the boxes for '{video['video_id']}' lie outside its "
+            f"{video['width']}x{video['height']} px; were they made on the video in another size?"
         )
-        if beyond:
-            ctx.say(
-                f"{video.video_id}: {beyond} boxes of {path} lie after the video's last frame and are left out"
-            )
-        table = table[table.score >= s.min_score].sort_values(
-            ["frame", "score"], ascending=[True, False], kind="stable"
-        )
-        rows = {int(f): t for f, t in table.groupby("frame")}
-        none = np.zeros((0, 5), np.float32)
-        boxes = [
-            rows[f.frame][["x1", "y1", "x2", "y2", "score"]].to_numpy(np.float32)[: s.max_detections]
-            if f.frame in rows
-            else none
-            for f in looked_at
-        ]
-        return to_table(video, looked_at, boxes, s.min_person_height_px), len(looked_at)
+    frames = every(read_frames(Path(video["path"])), settings.target_fps)
+    frames = bar(frames, video["video_id"], _expected(video, settings.target_fps))
+    looked_at = [Moment(frame.index, frame.media_time_s) for frame in frames]
+    last = max((f.frame for f in looked_at), default=-1)
+    late = 0 if settings.target_fps else int(np.count_nonzero(table.frame > last))
+    table = table[table.score >= settings.min_score].sort_values(
+        ["frame", "score"], ascending=[True, False], kind="stable"
+    )
+    rows = {f: t for f, t in table.groupby("frame")}
+    none = np.zeros((0, 5), np.float32)
+    boxes = [
+        rows[f.frame][["x1", "y1", "x2", "y2", "score"]].to_numpy(np.float32)[: settings.max_detections]
+        if f.frame in rows
+        else none
+        for f in looked_at
+    ]
+    found = to_table(video, looked_at, boxes, settings.min_person_height_px)
+    schema.write(DETECTIONS, found, folder / DETECTIONS.file)
+    beyond = f"; {late} boxes of {source} lie after the video's last frame and are left out" if late else ""
+    return _sentence(video, len(looked_at), len(found), started) + beyond
 
-    return detect
+
+def _sentence(video: dict[str, Any], frames: int, boxes: int, started: float) -> str:
+    seconds = max(time.perf_counter() - started, 1e-9)
+    return f"{video['video_id']}: {frames} frames, {boxes / max(frames, 1):.1f} people per frame, {frames / seconds:.0f} frames/s"
 
 
 def every(frames: Iterable[Frame], target_fps: float | None) -> Iterator[Frame]:
@@ -183,7 +192,7 @@ def every(frames: Iterable[Frame], target_fps: float | None) -> Iterator[Frame]:
 
 
 def to_table(
-    video: Any, frames: list[Moment], boxes: list[np.ndarray], min_person_height_px: float = 0.0
+    video: dict[str, Any], frames: list[Moment], boxes: list[np.ndarray], min_person_height_px: float = 0.0
 ) -> pd.DataFrame:
     """Rows of the detections manifest from the boxes (n, 5) of each frame, with the frames' true times."""
     import numpy as np
@@ -193,12 +202,12 @@ def to_table(
     counts = np.array([len(b) for b in boxes], np.int64)
     index = np.array([f.frame for f in frames], np.int32)
     media_time_s = np.array([f.media_time_s for f in frames], np.float64)
-    t_utc_us = int(video.t_start_us) + np.round(media_time_s * float(video.clock_scale) * 1e6).astype(
+    t_utc_us = video["t_start_us"] + np.round(media_time_s * float(video["clock_scale"]) * 1e6).astype(
         np.int64
     )
     values = np.concatenate([np.zeros((0, 5), np.float32), *boxes]).astype(np.float32)
     table = pd.DataFrame(values, columns=["x1", "y1", "x2", "y2", "score"])
-    table.insert(0, "video_id", video.video_id)
+    table.insert(0, "video_id", video["video_id"])
     table["frame"] = np.repeat(index, counts)
     table["t_utc_us"] = np.repeat(t_utc_us, counts)
     table["detection"] = np.concatenate([np.zeros(0, np.int64), *(np.arange(n) for n in counts)]).astype(
@@ -207,10 +216,10 @@ def to_table(
     return table
 
 
-def _expected(video: Any, target_fps: float | None) -> int:
-    frames = int(video.frames)
-    if target_fps and video.fps > target_fps:
-        frames = int(frames * target_fps / video.fps)
+def _expected(video: dict[str, Any], target_fps: float | None) -> int:
+    frames = int(video["frames"])
+    if target_fps and video["fps"] > target_fps:
+        frames = int(frames * target_fps / video["fps"])
     return frames
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from pipeline.manifests import GROUND_TRUTH, PEOPLE, VIDEOS
+from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def run(ctx: Context) -> None:
         ctx.write(GROUND_TRUTH, GROUND_TRUTH.empty())
         ctx.write(PEOPLE, PEOPLE.empty())
         return
+    import numpy as np
     import pandas as pd
 
     from data.datasets.mot import find_mot, read_mot
@@ -43,11 +46,13 @@ def run(ctx: Context) -> None:
         )
     parts = [GROUND_TRUTH.empty()]
     present = videos[videos.video_id.isin(list(files))]
-    for video in ctx.progress(present.to_dict("records"), "reading truth"):
+    recorded = present.to_dict("records")
+    shards = [Shard({"video": v["digest"]}, partial(frame_times, Path(v["path"]))) for v in recorded]
+    for video, folder in zip(recorded, ctx.shards(shards), strict=True):
         file = files[video["video_id"]]
         rows = read_mot(file)
         rows = rows[rows.flag]
-        times_s = _frame_times_s(ctx, video["digest"], Path(video["path"]))
+        times_s = np.load(folder / "times_s.npy")
         inside = rows.frame < len(times_s)
         if not inside.all():
             ctx.say(
@@ -115,17 +120,13 @@ def roles(truth: pd.DataFrame, camera: pd.Series, train_until_us: int, test_from
     )
 
 
-def _frame_times_s(ctx: Context, digest: str, path: Path) -> np.ndarray:
-    """(frames,) media time of every decoded frame, kept per video: truth knows frames, the cut knows times."""
+def frame_times(path: Path, folder: Path) -> None:
+    """A shard: (frames,) media time in s of every decoded frame; truth knows frames, the cut knows times."""
     import numpy as np
 
     from data.video import read_frames
 
-    def make(folder: Path) -> None:
-        np.save(folder / "times_s.npy", np.array([frame.media_time_s for frame in read_frames(path)], float))
-
-    times_s: np.ndarray = np.load(ctx.piece({"video": digest}, make) / "times_s.npy")
-    return times_s
+    np.save(folder / "times_s.npy", np.array([frame.media_time_s for frame in read_frames(path)], float))
 
 
 STAGE = Stage(

@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from pydantic import Field
 
 from pipeline.errors import UserError
 from pipeline.manifests import VIDEOS
+from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
@@ -69,12 +71,14 @@ def run(ctx: Context) -> None:
         {str(path): digest for path, digest in known} if known and not isinstance(known[0], Path) else {}
     )
     root = Path(os.path.commonpath([p.parent for p in paths])) if paths else Path()
+    for path in paths:
+        digests.setdefault(str(path), file_digest(path, ctx.run_dir / "digests.json"))
+    folders = ctx.shards([Shard({"video": digests[str(path)]}, partial(probe_video, path)) for path in paths])
     recordings = []
-    for path in ctx.progress(paths, "reading videos"):
-        digest = digests.get(str(path)) or file_digest(path, ctx.run_dir / "digests.json")
-        piece = ctx.piece({"video": digest}, lambda folder, path=path: _probe(path, folder))  # type: ignore[misc]
-        facts = json.loads((piece / "facts.json").read_text(encoding="utf-8"))
-        recordings.append(Recording(path, digest, site.match_camera(path, root).replace("|", "-"), facts))
+    for path, folder in zip(paths, folders, strict=True):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        camera_id = site.match_camera(path, root).replace("|", "-")
+        recordings.append(Recording(path, digests[str(path)], camera_id, facts))
     recordings, repeated = without_repeats(recordings)
     for recording in repeated:
         ctx.say(
@@ -98,7 +102,8 @@ def run(ctx: Context) -> None:
     ctx.write(VIDEOS, videos)
 
 
-def _probe(path: Path, folder: Path) -> None:
+def probe_video(path: Path, folder: Path) -> None:
+    """A shard: what decoding the file once tells of it, into ``folder/facts.json``."""
     from data.video import UnreadableVideo, probe
 
     try:

@@ -6,6 +6,7 @@ chunk to the next where the gap is short, and cutting a recording into chunks ch
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, DETECTIONS, TRACKLETS, VIDEOS
+from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
@@ -65,24 +67,15 @@ def run(ctx: Context) -> None:
     videos = ctx.read(VIDEOS).set_index("video_id")
     detections = ctx.read(DETECTIONS)
     detections["camera_id"] = detections.video_id.map(videos.camera_id)
-    tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
+    source = ctx.paths(DETECTIONS)[-1]
+    shards = []
     for camera_id, mine in detections.groupby("camera_id", sort=True):
         own = mine.drop(columns="camera_id").reset_index(drop=True)
         key = {"camera": camera_id, "detections": _digest(own)}
-
-        def make(folder: Path, camera_id: str = str(camera_id), own: pd.DataFrame = own) -> None:
-            made_tracklets, made_boxes, doubled = track_camera(camera_id, own, ctx.settings)
-            schema.write(TRACKLETS, made_tracklets, folder / TRACKLETS.file)
-            schema.write(BOXES, made_boxes, folder / BOXES.file)
-            length_s = (made_tracklets.t_end_us - made_tracklets.t_start_us).median() / 1e6
-            half = f", half of them longer than {length_s:.1f} s" if len(made_tracklets) else ""
-            ctx.say(f"{camera_id}: {len(made_tracklets)} tracklets{half}")
-            if doubled:
-                ctx.say(
-                    f"{camera_id}: {doubled} boxes lie in a time that another of its files covers; left out"
-                )
-
-        folder = ctx.piece(key, make)
+        files = sorted(own.video_id.unique())
+        shards.append(Shard(key, partial(track_files, str(camera_id), files, source, ctx.settings)))
+    tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
+    for folder in ctx.shards(shards):
         tracklets.append(schema.read(TRACKLETS, folder / TRACKLETS.file))
         boxes.append(schema.read(BOXES, folder / BOXES.file))
     joined = pd.concat(tracklets, ignore_index=True)
@@ -94,6 +87,26 @@ def run(ctx: Context) -> None:
     ctx.write(TRACKLETS, joined)
     ctx.write(BOXES, pd.concat(boxes, ignore_index=True))
     ctx.note(tracklets=len(joined))
+
+
+def track_files(
+    camera_id: str, video_ids: list[str], detections: Path, settings: TrackConfig, folder: Path
+) -> str:
+    """A shard: the tracklets of one camera, through all its videos.
+
+    Args:
+        detections: the manifest's file.
+    """
+    from pipeline import schema
+
+    own = schema.read(DETECTIONS, detections, video_ids)
+    tracklets, boxes, doubled = track_camera(camera_id, own, settings)
+    schema.write(TRACKLETS, tracklets, folder / TRACKLETS.file)
+    schema.write(BOXES, boxes, folder / BOXES.file)
+    length_s = (tracklets.t_end_us - tracklets.t_start_us).median() / 1e6
+    half = f", half of them longer than {length_s:.1f} s" if len(tracklets) else ""
+    twice = f"; {doubled} boxes lie in a time that another of its files covers; left out" if doubled else ""
+    return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}"
 
 
 def track_camera(

@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pipeline", "stages", "camera_topology", "data")
-CONTRACTS = ("pipeline.stage", "pipeline.manifests", "pipeline.schema", "pipeline.errors", "pipeline.digest")
+CONTRACTS = tuple(
+    f"pipeline.{name}" for name in ("stage", "manifests", "schema", "shards", "progress", "errors", "digest")
+)
 FILES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 
 

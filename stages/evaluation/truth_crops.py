@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data.crops import cut_boxes
+from pipeline.shards import Shard
 from pipeline.stage import Context
 
 
@@ -55,23 +56,29 @@ def cut(ctx: Context, chosen: pd.DataFrame, truth: pd.DataFrame, videos: pd.Data
     Returns:
         the rows that could be cut, as CROPS with tracklet_id = query_id, and pid, camera_id.
     """
-    found = []
     by_id = {str(v["video_id"]): v for v in videos.to_dict("records")}
-    groups = chosen.groupby("video_id", sort=True)
-    for video_id, rows in ctx.progress(groups, "cutting truth", groups.ngroups):
+    whom, crowd = ctx.out / "chosen.parquet", ctx.out / "crowd.parquet"
+    chosen.rename(columns={"query_id": "tracklet_id"}).to_parquet(whom)
+    truth.to_parquet(crowd)
+    shards = []
+    for video_id, rows in chosen.groupby("video_id", sort=True):
         video = by_id[str(video_id)]
-        rows = rows.rename(columns={"query_id": "tracklet_id"})
         hashed = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
-
-        others = truth[truth.video_id == video_id]
-        make = partial(_cut_video, Path(video["path"]), rows, others)
-        folder = ctx.piece({"video": video["digest"], "boxes": hashed}, make)
-        shard = str((folder / "crops.tar").relative_to(ctx.run_dir))
-        found.append(pd.read_parquet(folder / "crops.parquet").assign(shard=shard))
+        make = partial(cut_video, Path(video["path"]), str(video_id), whom, crowd)
+        shards.append(Shard({"video": video["digest"], "boxes": hashed}, make))
+    found = [
+        pd.read_parquet(folder / "crops.parquet").assign(shard=str((folder / "crops.tar").relative_to(ctx.run_dir)))
+        for folder in ctx.shards(shards)
+    ]  # fmt: skip
+    whom.unlink()
+    crowd.unlink()
     return (
         pd.concat(found, ignore_index=True) if found else chosen.rename(columns={"query_id": "tracklet_id"})
     )
 
 
-def _cut_video(path: Path, rows: pd.DataFrame, others: pd.DataFrame, folder: Path) -> None:
+def cut_video(path: Path, video_id: str, chosen: Path, crowd: Path, folder: Path) -> None:
+    """A shard: the chosen true boxes of one video into ``folder/crops.tar``, with their rows beside it."""
+    own = [("video_id", "==", video_id)]
+    rows, others = (pd.read_parquet(p, filters=own, partitioning=None) for p in (chosen, crowd))
     cut_boxes(path, rows, folder / "crops.tar", others=others).to_parquet(folder / "crops.parquet")

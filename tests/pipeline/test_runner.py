@@ -5,10 +5,12 @@ import pyarrow as pa
 import pytest
 from pydantic import Field
 
+from pipeline.config import RunSettings
 from pipeline.errors import UserError
 from pipeline.graph import Node
 from pipeline.runner import Runner, differences
 from pipeline.schema import Column, Manifest, ManifestError
+from pipeline.shards import Shard
 from pipeline.stage import Settings, Stage, how
 
 NUMBERS = Manifest("numbers", 1, "Numbers.", (Column("n", pa.int64(), "a number"),), ("n",))
@@ -42,13 +44,12 @@ class World:
 
     def __init__(self, folder):
         self.folder, self.sources, self.made, self.calls = folder, FakeSources(), [], []
-        self.settings = {"make": MakeConfig(), "add": AddConfig(), "run": type("R", (), {"method": "none"})()}
+        self.settings = {"make": MakeConfig(), "add": AddConfig(), "run": RunSettings(workers=1)}
         self.fail = None
 
     def make(self, ctx):
         self.calls.append("make")
-        for word in ctx.source("videos"):
-            ctx.piece({"word": word}, lambda folder, word=word: self.made.append(word))
+        ctx.shards([Shard({"word": w}, lambda _, w=w: self.made.append(w)) for w in ctx.source("videos")])
         ctx.write(NUMBERS, pd.DataFrame({"n": range(ctx.settings.count)}))
         if self.fail:
             raise self.fail
@@ -157,7 +158,7 @@ def test_undeclared_or_missing_output_is_a_defect(tmp_path):
             ctx.write(SUMS, pd.DataFrame({"total": [1]}))
 
     node = Node("make", Stage("make", (), (NUMBERS,), MakeConfig, 1, run), "make", -1, {})
-    settings = {"make": MakeConfig(), "run": type("R", (), {"method": "none"})()}
+    settings = {"make": MakeConfig(), "run": RunSettings(workers=1)}
     runner = Runner(tmp_path, [node], settings, FakeSources())
     with pytest.raises(ManifestError, match="without writing its output 'numbers'"):
         runner.run([node], set())

@@ -264,7 +264,7 @@ def test_frames_are_thinned_by_time() -> None:
 
 
 def test_rows_carry_the_true_time(tmp_path: Path) -> None:
-    video = SimpleNamespace(video_id="v", t_start_us=1_000_000, clock_scale=1.2)
+    video = {"video_id": "v", "t_start_us": 1_000_000, "clock_scale": 1.2}
     boxes = [np.array([[0, 0, 10, 50, 0.9], [0, 0, 5, 10, 0.8]], np.float32), np.zeros((0, 5), np.float32),
              np.array([[1, 1, 30, 80, 0.7]], np.float32)]  # fmt: skip
     table = to_table(video, [Moment(0, 0.0), Moment(3, 0.1), Moment(6, 0.2)], boxes, min_person_height_px=16)
