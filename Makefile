@@ -7,7 +7,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAGES := ingest detect track crop isolate associate train identify ground_truth evaluate export
-export VIDEOS TOPOLOGY METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH ROUND FORCE SET CONFIG RUN
+export VIDEOS TOPOLOGY METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN
 export YOLO_AUTOINSTALL := false
 
 # Without VIDEOS and RUN the embedded demo site is meant.
@@ -34,7 +34,7 @@ NEEDS := $(SITE)/site.yaml
 endif
 
 WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
-	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --config "$$CONFIG" --method "$$METHOD" \
+	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
 	--device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
 
 .PHONY: help setup all demo supervised report status plan metrics test check bench clean $(STAGES)
@@ -47,7 +47,7 @@ help: ## this page
 	@echo "  one stage    make $(STAGES)"
 	@echo
 	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
-	@echo "       GROUND_TRUTH ROUND FORCE CONFIG SET=\"train.epochs=3 track.max_gap_s=2\""
+	@echo "       GROUND_TRUTH CAMERA_LABELS ROUND FORCE CONFIG SET=\"train.epochs=3 track.max_gap_s=2\""
 
 setup: $(VENV)/.installed ## make .venv with everything the pipeline needs
 

@@ -117,6 +117,11 @@ def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> 
         "--ground-truth", default="", help="folder of MOT text files, for evaluation only; 'none' forgets it"
     )
     parser.add_argument(
+        "--camera-labels",
+        default="",
+        help="folder of MOT text files that tell people apart inside each camera, for training; 'none' forgets it",
+    )
+    parser.add_argument(
         "--config", default="", help="YAML file of settings that differ, or the name of one of ours"
     )
     parser.add_argument("--method", default="", help="re-ID method")
@@ -131,7 +136,7 @@ def _request(options: argparse.Namespace) -> Request:
         raise UserError(
             "MODEL uses a finished network as it is and WEIGHTS starts from one: name one of the two."
         )
-    for name in ("videos", "topology", "detector", "backbone", "weights", "ground_truth", "config", "model"):
+    for name in request.words():
         if value := getattr(options, name):
             # An empty word means the remembered one, so forgetting needs a word of its own.
             setattr(request, name, "" if value == "none" else value)
@@ -168,7 +173,9 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
     # An old model is used as it is: a chain without rounds.
     rounds = -1 if request.model else run_settings.rounds
-    nodes = graph.build(method, rounds, supervised=getattr(options, "supervised", False) or supervised_done)
+    wanted = {"supervised"} if getattr(options, "supervised", False) or supervised_done else set()
+    wanted |= {"camera_labels"} if request.camera_labels else set()
+    nodes = graph.build(method, rounds, optional=wanted)
     sources = Sources(
         request,
         options.run,

@@ -7,15 +7,17 @@ a node of its own, cached and resumable, and their number is no part of any fing
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import UserError, closest
 from pipeline.stage import Settings, Stage
 
-BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate")
+BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels")
 ROUND = ("associate", "train")
 AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "export", "report")
+OPTIONAL = ("camera_labels", "supervised")  # run where their input was named, or they were asked for
 STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS)
 
 
@@ -53,8 +55,11 @@ def sections(method: str) -> dict[str, type[Settings]]:
     return {name: own.get(name) or stage(name).config for name in STAGES}
 
 
-def build(method: str, rounds: int, *, supervised: bool) -> list[Node]:
-    """All nodes in order, each wired to the nodes that provide its inputs; ``rounds`` -1 is a chain without training."""
+def build(method: str, rounds: int, *, optional: Collection[str] = ()) -> list[Node]:
+    """All nodes in order, each wired to the nodes that provide its inputs; ``rounds`` -1 is a chain without training.
+
+    optional: those of `OPTIONAL` that are wanted.
+    """
     chosen = method_module(method)
     nodes: list[Node] = []
 
@@ -74,12 +79,14 @@ def build(method: str, rounds: int, *, supervised: bool) -> list[Node]:
                 raise KeyError(f"nothing before '{node_id}' writes '{manifest.name}'")
         nodes.append(Node(node_id, base, folder, round_, inputs))
 
+    left_out = set(OPTIONAL) - set(optional)
     for name in BEFORE_ROUNDS:
-        add(name)
+        if name not in left_out:
+            add(name)
     for round_ in range(rounds + 1):
         for name in ROUND:
             add(name, round_)
     for name in AFTER_ROUNDS:
-        if name != "supervised" or supervised:
+        if name not in left_out:
             add(name)
     return nodes

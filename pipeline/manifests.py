@@ -96,6 +96,16 @@ CROPS = Manifest(
     {"0 <= quality <= 1": lambda t: t.quality.between(0, 1)},
 )  # fmt: skip
 
+CAMERA_LABELS = Manifest(
+    "camera_labels", 1, "Weak supervision: who is who inside one camera. Read by training, and no truth.",
+    (
+        Column("tracklet_id", _text, "a tracklet of a camera that somebody labelled"),
+        Column("camera_id", _text, "that camera"),
+        Column("label", _i32, "person, counted anew in each camera; -1 where the tracklet is nobody labelled"),
+    ),
+    ("tracklet_id",),
+)  # fmt: skip
+
 ASSOCIATIONS = Manifest(
     "associations", 1, "Scored links between tracklets: the candidates a round considered.",
     (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,15 @@ class Request:
     backbone: str = ""
     weights: str = ""
     ground_truth: str = ""
+    camera_labels: str = ""
     config: str = ""
     model: str = ""
     sets: list[str] = field(default_factory=list)
+
+    @classmethod
+    def words(cls) -> list[str]:
+        """All but the settings."""
+        return [f.name for f in fields(cls) if f.name != "sets"]
 
     @classmethod
     def load(cls, run_dir: Path) -> Request:
@@ -78,6 +84,7 @@ class Sources:
             "backbone": lambda: self.backbone,
             "gallery": lambda: self.old_export,
             "ground_truth": lambda: self.ground_truth,
+            "camera_labels": lambda: self.camera_labels,
             "cut": lambda: self.cut,
             "image_size": lambda: self.image_size,
             "seed": lambda: self.seed,
@@ -173,6 +180,15 @@ class Sources:
         if not path.exists():
             raise UserError(
                 f"GROUND_TRUTH={path}: no such file or folder; GROUND_TRUTH=none if there is no truth."
+            )
+        return path
+
+    @property
+    def camera_labels(self) -> Path:
+        path = Path(self.request.camera_labels)
+        if not path.exists():
+            raise UserError(
+                f"CAMERA_LABELS={path}: no such file or folder; CAMERA_LABELS=none if nobody labelled a camera."
             )
         return path
 

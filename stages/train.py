@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.manifests import CROPS, MODEL, PSEUDO_LABELS, TRACKLETS, TRAIN_LOG, VIDEOS
+from pipeline.manifests import CAMERA_LABELS, CROPS, MODEL, PSEUDO_LABELS, TRACKLETS, TRAIN_LOG, VIDEOS
 from pipeline.stage import Context, Settings, Stage
 from stages import methods
 
@@ -64,7 +64,7 @@ def write_log(ctx: Context, log: list[dict[str, float]]) -> None:
 STAGE = Stage(
     name="train",
     inputs=(VIDEOS, TRACKLETS, CROPS, PSEUDO_LABELS),
-    extra_inputs=(MODEL,),
+    extra_inputs=(MODEL, CAMERA_LABELS),
     outputs=(MODEL, TRAIN_LOG),
     config=Settings,  # the method's own, see pipeline.graph
     version=1,

@@ -85,7 +85,7 @@ def names(path: Path) -> set[str]:
 def test_a_cached_run_imports_nothing_heavy():
     heavy = ("torch", "ultralytics", "cv2", "av", "sklearn", "matplotlib", "scipy", "openvino")
     code = (
-        "import sys; from pipeline import graph, __main__; graph.build('tastr', 5, supervised=True);"
+        "import sys; from pipeline import graph, __main__; graph.build('tastr', 5, optional=graph.OPTIONAL);"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     result = subprocess.run(

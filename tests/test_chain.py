@@ -286,3 +286,40 @@ def test_one_camera_runs_and_associates_nothing(site, tmp_path):
     )
     assert (tmp_path / "run" / "report" / "index.html").is_file()
     assert "one camera" in (result.stdout + result.stderr).lower()
+
+
+def digests(run, *nodes):
+    receipts = [json.loads((run / node / "receipt.json").read_text()) for node in nodes]
+    return [receipt["outputs"] for receipt in receipts]
+
+
+def test_several_processes_make_what_one_makes(finished, site, tmp_path):
+    pipeline("run", *request(site, tmp_path / "run"), "--set", "run.workers=3", "--until", "crop")
+    nodes = ("ingest", "detect", "track", "crop")
+    assert digests(tmp_path / "run", *nodes) == digests(finished[0], *nodes)
+
+
+def test_camera_labels_join_what_they_call_one_person_and_leak_nothing_across(run, site, tmp_path):
+    """The truth's ids, once as they are and once counted otherwise in one camera, are the same weak supervision."""
+    found = []
+    for add in (0, 500):
+        labels = tmp_path / f"labels{add}"
+        labels.mkdir()
+        for path in (site / "gt").iterdir():
+            rows = [line.split(",") for line in path.read_text().splitlines()]
+            shift = add if path.stem.startswith("west") else 0
+            text = "".join(",".join([r[0], str(int(r[1]) + shift), *r[2:]]) + "\n" for r in rows)
+            (labels / path.name).write_text(text)
+        words = ("run", "--run", run, "--camera-labels", labels, "--until", "associate")
+        result = pipeline(*words)
+        found.append(digests(run, "camera_labels", "associate/weave/round-0", "associate/weave/round-1"))
+    assert found[0] == found[1]
+    assert "camera_labels: " in result.stdout and "associate@" not in result.stdout
+    table = pd.read_parquet(run / "camera_labels" / "camera_labels.parquet")
+    assert (
+        len(table) == 12
+        and (table.label >= 0).all()
+        and table.groupby("camera_id").label.nunique().eq(6).all()
+    )
+    pipeline("run", "--run", run, "--camera-labels", "none", "--until", "associate")
+    assert "Nothing to do" in pipeline("run", "--run", run, "--until", "associate").stdout

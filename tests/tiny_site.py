@@ -15,7 +15,7 @@ links:
 evaluation: {train_until: "2026-03-01T08:30:00Z", test_from: "2026-03-01T08:30:00Z"}
 """
 FAST = (
-    "run.rounds=1 run.image_size=[32,16] train.epochs=1 train.round_steps=4 supervised.steps=4 "
+    "run.workers=1 run.rounds=1 run.image_size=[32,16] train.epochs=1 train.round_steps=4 supervised.steps=4 "
     "train.batch_tracklets=4 train.batch_images=2 evaluate.draws=100 isolate.min_samples=2"
 )
 

@@ -93,13 +93,14 @@ def _parse(path: Path, number: int, line: str) -> tuple[float, ...]:
     return frame, identity, x, y, w, h, flag, visibility
 
 
-def find_mot(source: Path, videos: pd.DataFrame) -> dict[str, Path]:
+def find_mot(source: Path, videos: pd.DataFrame, word: str = "GROUND_TRUTH") -> dict[str, Path]:
     """The truth file of each video: ``video_id`` → path; videos without one are left out.
 
     Args:
         source: one file (where there is one video), or a folder that holds ``<video_id>.txt``, ``<file stem>.txt``,
             ``<file stem>/gt/gt.txt`` or, where there is one video, ``gt.txt``.
         videos: columns video_id, path.
+        word: of the command line, for the messages.
 
     Raises:
         UserError: no video has a file, a single file was given for several videos, or one file serves two videos.
@@ -107,7 +108,7 @@ def find_mot(source: Path, videos: pd.DataFrame) -> dict[str, Path]:
     if source.is_file():
         if len(videos) != 1:
             raise UserError(
-                f"GROUND_TRUTH={source}: one file, but there are {len(videos)} videos; "
+                f"{word}={source}: one file, but there are {len(videos)} videos; "
                 "name a folder with one <video_id>.txt or <file stem>.txt per video."
             )
         return {str(videos.video_id.iloc[0]): source}
@@ -123,14 +124,14 @@ def find_mot(source: Path, videos: pd.DataFrame) -> dict[str, Path]:
             continue
         if path in owner:
             raise UserError(
-                f"{path}: two videos, '{owner[path]}' and '{video_id}', would be measured against this one file; "
+                f"{path}: two videos, '{owner[path]}' and '{video_id}', would share this one file; "
                 f"name the files after the videos: {video_id}.txt."
             )
         found[video_id], owner[path] = path, video_id
     if not found and len(videos):
         example = sorted(videos.video_id)[0]
         raise UserError(
-            f"GROUND_TRUTH={source}: no truth for any video; expected MOT text files such as {example}.txt."
+            f"{word}={source}: nothing for any video; expected MOT text files such as {example}.txt."
         )
     return found
 

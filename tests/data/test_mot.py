@@ -93,7 +93,7 @@ def test_one_file_serves_one_video_only(tmp_path: Path) -> None:
     assert find_mot(tmp_path, _videos("a")) == {"id_a": path}
     with pytest.raises(UserError, match="2 videos"):
         find_mot(path, _videos("a", "b"))
-    with pytest.raises(UserError, match=r"no truth for any video.*id_a\.txt"):
+    with pytest.raises(UserError, match=r"nothing for any video.*id_a\.txt"):
         find_mot(tmp_path, _videos("a", "b"))
     twins = _videos("a", "b").assign(path="/x/one.mp4")
     (tmp_path / "one.txt").touch()
