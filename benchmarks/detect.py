@@ -52,7 +52,8 @@ def main() -> None:
                 measure(seconds, f"detect + track, {network}", lambda d=detector: tracked(d))
             measure(seconds, "yolo track, int8", lambda: yolo_track(INT8))
             measure(seconds, "yolo track, pt", lambda: yolo_track(PT))
-        same = same_boxes(ours["int8"])
+        same = same_boxes(ours["int8"], INT8)
+        same_pt = same_boxes(ours["pt"], PT)
     rate = {name: FRAMES / statistics.median(times) for name, times in seconds.items()}
     rows = [
         {"what": name, "frames/s": rate[name], "ms a frame": 1000 / rate[name],
@@ -64,6 +65,7 @@ def main() -> None:
         "chain_vs_yolo_track_int8": rate["detect + track, int8"] / rate["yolo track, int8"],
         "chain_vs_yolo_track_pt": rate["detect + track, pt"] / rate["yolo track, pt"],
         "same_boxes": same,
+        "same_boxes_pt": same_pt,
     }
     finish("detect", values, rows, facts)
 
@@ -112,9 +114,9 @@ def yolo_track(weights: Path) -> None:
         pass
 
 
-def same_boxes(detector: Any) -> float:
+def same_boxes(detector: Any, weights: Path) -> float:
     """Share of boxes (score ≥ 0.3) that ultralytics' predictor finds too, at IoU ≥ 0.99, and the reverse."""
-    model = import_ultralytics().YOLO(str(INT8), task="detect")
+    model = import_ultralytics().YOLO(str(weights), task="detect")
     hits = total = 0
     for image, mine in zip(islice(images(), 200), detector.stream(islice(images(), 200)), strict=True):
         result = model.predict(

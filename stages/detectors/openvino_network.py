@@ -68,7 +68,7 @@ class OpenVinoDetector:
         min_score: float,
         nms_iou: float,
         max_detections: int,
-        in_flight: int = 4,
+        precision: str | None = None,
     ) -> None:
         """Compile the network.
 
@@ -76,7 +76,7 @@ class OpenVinoDetector:
             model: .xml or .onnx file.
             metadata: what ultralytics noted beside it ('names', 'task', 'end2end', 'args'); may be empty.
             image_size: side in px of the input where the network leaves it open.
-            in_flight: frames that OpenVINO works on at a time.
+            precision: 'f32', or 'bf16' where the processor can; None leaves it to OpenVINO, as ultralytics does.
 
         Raises:
             UserError: the file is no network, or has no class called 'person'.
@@ -102,7 +102,13 @@ class OpenVinoDetector:
         steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
         steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
         steps.input().model().set_layout(ov.Layout("NCHW"))
-        compiled = ov.Core().compile_model(steps.build(), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+        core = ov.Core()
+        hints = {"PERFORMANCE_HINT": "THROUGHPUT"}
+        if precision == "f32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            hints |= {"INFERENCE_PRECISION_HINT": precision} if precision else {}
+        compiled = core.compile_model(steps.build(), "CPU", hints)
+        # One more than it works on at once, so that the next frame lies ready.
+        in_flight = max(4, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1)
         # Requests of our own, waited for in order, and no AsyncInferQueue: ultralytics dropped that for hanging
         # on dynamic int8 networks (its issue 25923), and results are wanted in the order of the frames anyway.
         self._idle = deque(compiled.create_infer_request() for _ in range(in_flight))

@@ -2,7 +2,8 @@
 
 An exported network (OpenVINO folder, .xml, .onnx) runs through OpenVINO as it is. A ``.pt`` runs through torch on a
 GPU; on a CPU it is exported to OpenVINO once, with an input that fits the video's aspect, which is several times
-faster than torch there.
+faster than torch there, and computed in bfloat16 where the processor can: again 0.6 of the time, while one box in
+forty moves by more than a hundredth of its area (`make bench NAME=detect`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class DetectorSettings:
     nms_iou: float = 0.7
     max_detections: int = 300
     batch: int = 16
+    half: bool = True
 
 
 def open_detector(
@@ -76,9 +78,8 @@ def open_detector(
         )
     if device == "cpu":
         try:
-            return _open_exported(
-                export_openvino(path, input_size(frame_size, settings.image_size), cache), settings
-            )
+            exported = export_openvino(path, input_size(frame_size, settings.image_size), cache)
+            return _open_exported(exported, settings, precision="bf16" if settings.half else "f32")
         except UserError:
             raise
         except Exception as error:  # whatever the exporter does, torch still runs the network
@@ -185,14 +186,15 @@ class TorchDetector:
             results = self.model.predict(
                 [np.ascontiguousarray(image[:, :, ::-1]) for image in batch],  # the predictor takes BGR
                 imgsz=s.image_size, conf=s.min_score, iou=s.nms_iou, max_det=s.max_detections,
-                classes=[self.person], device=self.device, half=self.device != "cpu", verbose=False, save=False,
+                classes=[self.person], device=self.device, half=s.half and self.device != "cpu", verbose=False, save=False,
             )  # fmt: skip
             for result in results:
                 found = result.boxes.cpu().numpy()
                 yield np.concatenate([found.xyxy, found.conf[:, None]], axis=1).astype(np.float32)
 
 
-def _open_exported(path: Path, settings: DetectorSettings) -> OpenVinoDetector:
+def _open_exported(path: Path, settings: DetectorSettings, precision: str | None = None) -> OpenVinoDetector:
+    """Whoever exported a network has chosen its precision; ours is for those that we export."""
     import yaml
 
     model = path
@@ -214,6 +216,7 @@ def _open_exported(path: Path, settings: DetectorSettings) -> OpenVinoDetector:
         min_score=settings.min_score,
         nms_iou=settings.nms_iou,
         max_detections=settings.max_detections,
+        precision=precision,
     )
 
 
