@@ -172,7 +172,8 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     settings = config.load(sections, file, request.sets)
     supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
     # An old model is used as it is: a chain without rounds.
-    rounds = -1 if request.model else run_settings.rounds
+    own = graph.method_module(method).ROUNDS if run_settings.rounds is None else run_settings.rounds
+    rounds = -1 if request.model else own
     wanted = {"supervised"} if getattr(options, "supervised", False) or supervised_done else set()
     wanted |= {"camera_labels"} if request.camera_labels else set()
     nodes = graph.build(method, rounds, optional=wanted)

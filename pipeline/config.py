@@ -24,7 +24,12 @@ class RunSettings(Settings):
     """Settings of the whole run."""
 
     method: str = Field("weave", description="how tracklets are associated and the network trained")
-    rounds: int = Field(3, ge=0, le=1000, description="rounds of associate and train after round 0")
+    rounds: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="rounds of associate and train after round 0; null: as many as the method wants",
+    )
     seed: int = Field(0, ge=0, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
     workers: int | None = how(

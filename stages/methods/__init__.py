@@ -2,6 +2,7 @@
 
 AssociateConfig, TrainConfig   settings of its two halves, each field with the paper's symbol and section
 VERSION                        bumped by hand when the same inputs give another result
+ROUNDS                         rounds after round 0, where the user does not say
 associate(...), train(...)     bodies that read as the paper's algorithm box
 """
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
     from pipeline.stage import Settings
 
-METHODS = {"weave": "stages.methods.weave", "tastr": "stages.methods.tastr"}
+METHODS = {name: f"stages.methods.{name}" for name in ("weave", "dal", "tastr")}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Method(Protocol):
     AssociateConfig: type[Settings]
     TrainConfig: type[Settings]
     VERSION: int
+    ROUNDS: int
 
     def associate(
         self, footage: Footage, features: Callable[[], np.ndarray], round_: int, settings: Any

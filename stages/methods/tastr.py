@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stages.reid.samplers import Batch
 
 VERSION = 1
+ROUNDS = 5
 
 
 class AssociateConfig(Settings):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stages.reid.samplers import Batch
 
 VERSION = 2
+ROUNDS = 3
 
 
 class AssociateConfig(GroupingConfig):

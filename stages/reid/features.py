@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from stages.reid import backbone
-from stages.reid.images import normalise, read_images, to_tensor
+from stages.reid.images import CropStore, normalise, read_images, to_tensor
 from stages.reid.inference import forward_pass
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ def embed_images(
 ) -> npt.NDArray[np.float32]:
     """(N, D) as `embed_crops`, of (N, H, W, 3) RGB images of the network's own size."""
     return _embed(network, [images], len(images), device, flip)
+
+
+def store_features(network: ReidNetwork, images: CropStore, device: str) -> npt.NDArray[np.float32]:
+    """(N, D) as `embed_crops`, of the crops of a training."""
+    return _embed(network, images.pieces(_DECODED_AT_ONCE), len(images), device, flip=False)
 
 
 def _embed(

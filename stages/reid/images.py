@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,11 @@ class CropStore:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def pieces(self, count: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
+        """All of them in order, (n, H, W, 3) with at most ``count`` at a time."""
+        for start in range(0, len(self), count):
+            yield self._images[start : start + count]
 
     def batch(self, index: Sequence[int] | npt.NDArray[np.integer]) -> Tensor:
         """(B, 3, H, W) uint8 of the crops at ``index``; a copy."""

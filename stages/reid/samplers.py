@@ -221,6 +221,12 @@ def _draw_crops(
     return crops
 
 
+def at_most(crop_tracklet: Ints, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The crops that take part where a tracklet gives ``count`` at most: sorted rows of ``crop_tracklet`` (N,)."""
+    pools = _pools(crop_tracklet, int(np.max(crop_tracklet, initial=-1)) + 1, count, rng)
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *pools]))
+
+
 def _pools(
     crop_tracklet: Ints, n_tracklets: int, most: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:

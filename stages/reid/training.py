@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def fit(
     bf16: bool | None = None,
     saved: Path | None = None,
     save_every_s: float = 120.0,
+    memory: Mapping[str, Tensor] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train ``network`` in place; yields one TRAIN_LOG row per step. The work is done when the iterator is used up.
 
@@ -67,6 +68,7 @@ def fit(
         bf16: forward and backward in bfloat16, weights and loss in float32; None means where it is fast.
         saved: file that holds the state of this very training while it goes on: written every ``save_every_s``, found
             again after a kill, removed at the end. Batches must come out the same when they are drawn again.
+        memory: tensors that the loss changes in place, by name; they belong to that state.
 
     Raises:
         UserError: the loss is not a number.
@@ -78,10 +80,11 @@ def fit(
     optimiser = torch.optim.Adam(weights, lr=learning_rate, weight_decay=weight_decay)
     generator = torch.Generator().manual_seed(seed)
     average = WeightAverage(network, average_decay) if average_decay is not None else None
+    memory = memory or {}
     log: list[dict[str, Any]] = []
     done = 0
     if saved is not None and saved.is_file():
-        log = _restore(saved, network, optimiser, generator, average)
+        log = _restore(saved, network, optimiser, generator, average, memory)
         done = len(log)
         yield from log
     step, last_saved = 0, time.monotonic()
@@ -91,7 +94,7 @@ def fit(
                 step += 1
                 continue
             if saved is not None and time.monotonic() - last_saved > save_every_s:
-                _save(saved, network, optimiser, generator, average, log)
+                _save(saved, network, optimiser, generator, average, memory, log)
                 last_saved = time.monotonic()
             rate = learning_rate * schedule(epoch) * min(1.0, (step + 1) / (warmup_steps + 1))
             for group in optimiser.param_groups:
@@ -129,13 +132,14 @@ def _save(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     average: WeightAverage | None,
+    memory: Mapping[str, Tensor],
     log: list[dict[str, Any]],
 ) -> None:
     """Written beside and renamed, so that a kill leaves the old state or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "network": network.state_dict(), "optimiser": optimiser.state_dict(), "generator": generator.get_state(),
-        "average": average.state() if average else None, "log": log,
+        "average": average.state() if average else None, "memory": dict(memory), "log": log,
     }  # fmt: skip
     part = path.with_name(path.name + ".part")
     torch.save(state, part)
@@ -148,6 +152,7 @@ def _restore(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     average: WeightAverage | None,
+    memory: Mapping[str, Tensor],
 ) -> list[dict[str, Any]]:
     """Put a saved state back; returns its TRAIN_LOG rows, none where the file cannot be used."""
     try:
@@ -160,6 +165,8 @@ def _restore(
     generator.set_state(state["generator"])
     if average:
         average.restore(state["average"])
+    for name, tensor in memory.items():
+        tensor.copy_(state["memory"][name])
     return list(state["log"])
 
 
