@@ -65,7 +65,7 @@ def main() -> None:
 def launch(site: Path, run: Path) -> subprocess.Popen[bytes]:
     words = ["run", "--run", run, "--videos", site / "videos", "--topology", site / "site.yaml",
              "--detector", site / "det", "--ground-truth", site / "gt", "--weights", "random",
-             "--backbone", "osnet_x0_25", "--device", "cpu", "--set", FAST]  # fmt: skip
+             "--backbone", "osnet_x0_25", "--device", "cpu", "--set", f"{FAST} run.workers=2"]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *map(str, words)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,

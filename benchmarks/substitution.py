@@ -30,6 +30,7 @@ from pipeline.manifests import (
     CROPS,
     DETECTIONS,
     GROUND_TRUTH,
+    KEYPOINTS,
     PSEUDO_LABELS,
     TRACKLETS,
     VIDEOS,
@@ -115,7 +116,7 @@ def true_detections(run: Path, cut: Cut) -> Tables:
     truth = schema.read(GROUND_TRUTH, run / "ground_truth" / GROUND_TRUTH.file)
     number = truth.groupby(["video_id", "frame"]).cumcount().astype("int32")
     table = truth.assign(detection=number, score=np.float32(1.0))
-    return {DETECTIONS: table[[c.name for c in DETECTIONS.columns]]}
+    return {DETECTIONS: table[[c.name for c in DETECTIONS.columns]], KEYPOINTS: KEYPOINTS.empty()}
 
 
 def true_tracks(run: Path, cut: Cut) -> Tables:
@@ -125,7 +126,8 @@ def true_tracks(run: Path, cut: Cut) -> Tables:
     detections, truth, camera = _boxes(run, DETECTIONS, "detect")
     at = match(detections, truth)
     visit = np.append(visit_ids(truth), -1)[at]
-    detections = detections.assign(track=visit, camera_id=detections.video_id.map(camera))[visit >= 0]
+    sure = {"overlap": np.float32(1), "margin": np.float32(1)}
+    detections = detections.assign(track=visit, camera_id=detections.video_id.map(camera), **sure)[visit >= 0]
     parts = [to_tables(str(c), rows) for c, rows in detections.groupby("camera_id", sort=True)]
     return {
         manifest: pd.concat([part[i] for part in parts], ignore_index=True)

@@ -58,6 +58,17 @@ DETECTIONS = Manifest(
     _BOX_RULES,
 )  # fmt: skip
 
+KEYPOINTS = Manifest(
+    "keypoints", 1, "The poses of a pose network's detections; empty for any other detector.",
+    (
+        Column("video_id", _text, "the video the frame belongs to"),
+        Column("frame", _i32, "zero-based frame number in that video"),
+        Column("detection", _i32, "index of the person within the frame, as in detections"),
+        Column("points", pa.list_(_f32), "x, y and score of each keypoint, one after the other", "px"),
+    ),
+    ("video_id", "frame", "detection"),
+)  # fmt: skip
+
 TRACKLETS = Manifest(
     "tracklets", 1, "One row per tracklet: one person in one camera, as far as the tracker could follow.",
     (
@@ -74,9 +85,11 @@ TRACKLETS = Manifest(
 )  # fmt: skip
 
 BOXES = Manifest(
-    "boxes", 1, "One row per box of a tracklet.",
+    "boxes", 2, "One row per box of a tracklet.",
     (Column("tracklet_id", _text, "the tracklet it belongs to"), *_FRAME, *_BOX,
-     Column("score", _f32, "the detector's confidence, 0 to 1")),
+     Column("score", _f32, "the detector's confidence, 0 to 1"),
+     Column("overlap", _f32, "with where its track was expected, 0 to 1; 1 where the track begins"),
+     Column("margin", _f32, "that overlap less the best other track's; 1 where none was near")),
     ("tracklet_id", "video_id", "frame"),
     _BOX_RULES,
 )  # fmt: skip

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from pipeline.errors import UserError
-from pipeline.manifests import DETECTIONS, VIDEOS
+from pipeline.manifests import DETECTIONS, KEYPOINTS, VIDEOS
 from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
@@ -44,6 +44,9 @@ class DetectConfig(Settings):
         None, gt=0, description="Look at so many frames per second of media only; null: at every frame."
     )
     batch: int = Field(16, ge=1, description="Frames per forward pass on a GPU.")
+    box_from: Literal["network", "keypoints"] = Field(
+        "network", description="Of a pose network: its own box, or one around the keypoints (TASTR)."
+    )
     half_precision: bool = Field(
         True,
         description="Compute a .pt network in half precision, on a GPU or a processor with bfloat16: up to twice as "
@@ -92,6 +95,8 @@ def run(ctx: Context) -> None:
             f'SET="detect.min_score=0.05".'
         )
     ctx.write(DETECTIONS, found)
+    poses = [schema.read(KEYPOINTS, folder / KEYPOINTS.file) for folder in folders]
+    ctx.write(KEYPOINTS, pd.concat(poses, ignore_index=True))
     ctx.note(detections=len(found), videos=len(videos))
 
 
@@ -111,6 +116,7 @@ def detect_people(
     from data.video import read_frames
     from pipeline import schema
     from pipeline.progress import bar
+    from stages.detectors.pose import boxes_from_keypoints
 
     started = time.perf_counter()
     detector = _opened(source, (int(video["height"]), int(video["width"])), settings, device, networks)
@@ -123,8 +129,11 @@ def detect_people(
             yield frame.rgb()
 
     boxes = list(detector.stream(images()))
-    table = to_table(video, looked_at, boxes, settings.min_person_height_px)
+    if settings.box_from == "keypoints":
+        boxes = [boxes_from_keypoints(b, (int(video["height"]), int(video["width"]))) for b in boxes]
+    table, poses = to_tables(video, looked_at, boxes, settings.min_person_height_px)
     schema.write(DETECTIONS, table, folder / DETECTIONS.file)
+    schema.write(KEYPOINTS, poses, folder / KEYPOINTS.file)
     return _sentence(video, len(looked_at), len(table), started)
 
 
@@ -174,8 +183,9 @@ def read_boxes(source: Path, video: dict[str, Any], settings: DetectConfig, fold
         else none
         for f in looked_at
     ]
-    found = to_table(video, looked_at, boxes, settings.min_person_height_px)
+    found, poses = to_tables(video, looked_at, boxes, settings.min_person_height_px)
     schema.write(DETECTIONS, found, folder / DETECTIONS.file)
+    schema.write(KEYPOINTS, poses, folder / KEYPOINTS.file)
     beyond = f"; {late} boxes of {source} lie after the video's last frame and are left out" if late else ""
     return _sentence(video, len(looked_at), len(found), started) + beyond
 
@@ -198,29 +208,30 @@ def every(frames: Iterable[Frame], target_fps: float | None) -> Iterator[Frame]:
         yield frame
 
 
-def to_table(
+def to_tables(
     video: dict[str, Any], frames: list[Moment], boxes: list[np.ndarray], min_person_height_px: float = 0.0
-) -> pd.DataFrame:
-    """Rows of the detections manifest from the boxes (n, 5) of each frame, with the frames' true times."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """DETECTIONS and KEYPOINTS from the boxes (n, 5 + 3K) of each frame, with the frames' true times."""
     import numpy as np
     import pandas as pd
 
     boxes = [b[(b[:, 3] - b[:, 1]) >= min_person_height_px] for b in boxes]
+    width = max((b.shape[1] for b in boxes), default=5)
     counts = np.array([len(b) for b in boxes], np.int64)
     index = np.array([f.frame for f in frames], np.int32)
     media_time_s = np.array([f.media_time_s for f in frames], np.float64)
-    t_utc_us = video["t_start_us"] + np.round(media_time_s * float(video["clock_scale"]) * 1e6).astype(
-        np.int64
-    )
-    values = np.concatenate([np.zeros((0, 5), np.float32), *boxes]).astype(np.float32)
-    table = pd.DataFrame(values, columns=["x1", "y1", "x2", "y2", "score"])
+    after_us = np.round(media_time_s * float(video["clock_scale"]) * 1e6).astype(np.int64)
+    values = np.concatenate([np.zeros((0, width)), *(b for b in boxes if len(b))]).astype(np.float32)
+    table = pd.DataFrame(values[:, :5], columns=["x1", "y1", "x2", "y2", "score"])
     table.insert(0, "video_id", video["video_id"])
     table["frame"] = np.repeat(index, counts)
-    table["t_utc_us"] = np.repeat(t_utc_us, counts)
-    table["detection"] = np.concatenate([np.zeros(0, np.int64), *(np.arange(n) for n in counts)]).astype(
-        np.int32
+    table["t_utc_us"] = np.repeat(video["t_start_us"] + after_us, counts)
+    table["detection"] = np.concatenate([np.zeros(0, np.int32), *(np.arange(n) for n in counts)]).astype(
+        "int32"
     )
-    return table
+    if width == 5:
+        return table, KEYPOINTS.empty()
+    return table, table[["video_id", "frame", "detection"]].assign(points=list(values[:, 5:]))
 
 
 def _expected(video: dict[str, Any], target_fps: float | None) -> int:
@@ -233,9 +244,9 @@ def _expected(video: dict[str, Any], target_fps: float | None) -> int:
 STAGE = Stage(
     name="detect",
     inputs=(VIDEOS,),
-    outputs=(DETECTIONS,),
+    outputs=(DETECTIONS, KEYPOINTS),
     config=DetectConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("detector", "device"),
 )

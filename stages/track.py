@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipeline.errors import UserError
-from pipeline.manifests import BOXES, DETECTIONS, TRACKLETS, VIDEOS
+from pipeline.manifests import BOXES, DETECTIONS, KEYPOINTS, TRACKLETS, VIDEOS
 from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
@@ -25,26 +25,23 @@ class TrackConfig(Settings):
     high_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on are matched first.")
     new_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on may begin a tracklet.")
     min_iou: float = Field(
-        0.35, gt=0, lt=1, description="Least overlap of a box with where its track is expected."
+        0.15, gt=0, lt=1, description="Least overlap of a box with where its track is expected."
     )
     min_iou_weak: float = Field(0.5, gt=0, lt=1, description="The same for boxes below high_score.")
     min_height_ratio: float = Field(
-        0.6, ge=0, le=1, description="Least ratio of the smaller to the larger height."
-    )
-    # Ending unclear tracks costs HOTA (`make bench NAME=track`: 0.34 with, 0.36 without and with looser overlaps, on
-    # MOT15) and pays in what this chain is for: in one run of the demo (seed 0) those settings, whose tracklets have
-    # purity 0.93 in place of 0.95, cost the model twelve points of mAP.
-    ambiguity: float = Field(
-        0.03,
-        ge=0,
-        le=1,
-        description="A track ends where another fits the box by less than this overlap worse; 0: never.",
+        0.5, ge=0, le=1, description="Least ratio of the smaller to the larger height."
     )
     max_gap_s: float = Field(
-        1.5, gt=0, description="s; a tracklet ends when its person was unseen for longer."
+        1.0, gt=0, description="s; a tracklet ends when its person was unseen for longer."
     )
     confirm_s: float = Field(
         0.2, ge=0, description="s; a track that did not live this long leaves no tracklet."
+    )
+    keypoint_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the poses' likeness in the overlap, with a pose network; 0: boxes alone.",
     )
     min_length_s: float = Field(
         0.5, ge=0, description="s from first to last box; shorter tracklets are dropped."
@@ -67,13 +64,14 @@ def run(ctx: Context) -> None:
     videos = ctx.read(VIDEOS).set_index("video_id")
     detections = ctx.read(DETECTIONS)
     detections["camera_id"] = detections.video_id.map(videos.camera_id)
-    source = ctx.paths(DETECTIONS)[-1]
+    detections = with_poses(detections, ctx.read(KEYPOINTS))
+    source, poses = ctx.paths(DETECTIONS)[-1], ctx.paths(KEYPOINTS)[-1]
     shards = []
     for camera_id, mine in detections.groupby("camera_id", sort=True):
         own = mine.drop(columns="camera_id").reset_index(drop=True)
         key = {"camera": camera_id, "detections": _digest(own)}
         files = sorted(own.video_id.unique())
-        shards.append(Shard(key, partial(track_files, str(camera_id), files, source, ctx.settings)))
+        shards.append(Shard(key, partial(track_files, str(camera_id), files, source, poses, ctx.settings)))
     tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
     for folder in ctx.shards(shards):
         tracklets.append(schema.read(TRACKLETS, folder / TRACKLETS.file))
@@ -90,16 +88,17 @@ def run(ctx: Context) -> None:
 
 
 def track_files(
-    camera_id: str, video_ids: list[str], detections: Path, settings: TrackConfig, folder: Path
+    camera_id: str, video_ids: list[str], detections: Path, poses: Path, settings: TrackConfig, folder: Path
 ) -> str:
     """A shard: the tracklets of one camera, through all its videos.
 
     Args:
-        detections: the manifest's file.
+        detections, poses: the manifests' files.
     """
     from pipeline import schema
 
     own = schema.read(DETECTIONS, detections, video_ids)
+    own = with_poses(own, schema.read(KEYPOINTS, poses, video_ids))
     tracklets, boxes, doubled = track_camera(camera_id, own, settings)
     schema.write(TRACKLETS, tracklets, folder / TRACKLETS.file)
     schema.write(BOXES, boxes, folder / BOXES.file)
@@ -109,10 +108,15 @@ def track_files(
     return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}"
 
 
+def with_poses(detections: pd.DataFrame, poses: pd.DataFrame) -> pd.DataFrame:
+    """DETECTIONS with the column ``points`` of KEYPOINTS, where there are any."""
+    return detections.merge(poses, on=list(KEYPOINTS.key), validate="1:1") if len(poses) else detections
+
+
 def track_camera(
     camera_id: str, detections: pd.DataFrame, settings: TrackConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Tracklets and boxes of one camera from the detections manifest's rows of all its videos.
+    """Tracklets and boxes of one camera from the detections manifest's rows of all its videos, `with_poses` or without.
 
     Returns:
         rows of the tracklets manifest, rows of the boxes manifest, and how many boxes were left out because two
@@ -128,15 +132,19 @@ def track_camera(
     if rows.empty:
         return TRACKLETS.empty(), BOXES.empty(), doubled
     track = np.full(len(rows), -1, np.int64)
+    overlap, margin = np.ones((2, len(rows)), np.float32)
     t_us = rows.t_utc_us.to_numpy()
     corners = rows[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)
     scores = rows.score.to_numpy(np.float64)
+    poses = np.stack(rows.points.to_list()).reshape(len(rows), -1, 3) if "points" in rows else None
     first = np.flatnonzero(np.diff(t_us, prepend=t_us[0] - 1))
     for begin, end in zip(first, np.append(first[1:], len(rows)), strict=True):
         # From the first box on: seconds since 1970 would cost the filter digits.
         t_s = (t_us[begin] - t_us[0]) / 1e6
-        track[begin:end] = tracker.update(t_s, corners[begin:end], scores[begin:end])
-    rows["track"] = track
+        now = slice(begin, end)
+        found = tracker.update(t_s, corners[now], scores[now], None if poses is None else poses[now])
+        track[begin:end], overlap[begin:end], margin[begin:end] = found
+    rows = rows.assign(track=track, overlap=overlap, margin=margin)
     rows = rows[rows.track.isin(list(tracker.ever_confirmed))]
     rows = long_enough(rows, settings.min_length_s)
     if settings.static_after_s is not None:
@@ -233,14 +241,16 @@ def _digest(table: pd.DataFrame) -> str:
 
     import pandas as pd
 
+    if "points" in table:
+        table = table.assign(points=table.points.map(lambda points: points.tobytes()))
     return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 STAGE = Stage(
     name="track",
-    inputs=(VIDEOS, DETECTIONS),
+    inputs=(VIDEOS, DETECTIONS, KEYPOINTS),
     outputs=(TRACKLETS, BOXES),
     config=TrackConfig,
-    version=1,
+    version=2,
     run=run,
 )

@@ -35,6 +35,7 @@ class Head:
     kind: str
     n_classes: int
     person: int
+    keypoints: int = 0  # of a pose network; each is x, y and a score
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class OpenVinoDetector:
         self._buffers = deque(self._inputs)
 
     def detect(self, images: Sequence[RGB]) -> list[Boxes]:
-        """Person boxes of each RGB image: (n, 5) x1, y1, x2, y2 in its own px, and score, by falling score."""
+        """Person boxes of each RGB image: (n, 5 + 3K) in its own px, see `stages.detectors.yolo.Detector`."""
         return list(self.stream(images))
 
     def stream(self, images: Iterable[RGB]) -> Iterator[Boxes]:
@@ -173,7 +174,9 @@ def read_head(output_shape: tuple[int, ...], metadata: dict[str, Any], model: Pa
             )
         return Head("boxes" if final else "candidates", n_classes, 0)
     names = dict(enumerate(names)) if isinstance(names, list) else {int(k): str(v) for k, v in names.items()}
-    return Head("boxes" if final else "candidates", len(names), person_class(names, model))
+    shape = metadata.get("kpt_shape") or (0, 0)
+    keypoints = int(shape[0]) if int(shape[1]) == 3 else 0
+    return Head("boxes" if final else "candidates", len(names), person_class(names, model), keypoints)
 
 
 def person_class(names: dict[int, str], model: Path | str) -> int:
@@ -194,12 +197,13 @@ def person_class(names: dict[int, str], model: Path | str) -> int:
 def decode(
     output: npt.NDArray[np.float32], head: Head, min_score: float, nms_iou: float, max_detections: int
 ) -> Boxes:
-    """Person boxes (n, 5) in px of the network's input, by falling score.
+    """Person boxes (n, 5 + 3K) in px of the network's input, by falling score; behind the score K keypoints.
 
     A candidate counts where 'person' is its best class, as in ultralytics, and scores above ``min_score``.
     """
     if head.kind == "boxes":
-        chosen = output[(output[:, 4] > min_score) & (output[:, 5].astype(int) == head.person)][:, :5]
+        chosen = output[(output[:, 4] > min_score) & (output[:, 5].astype(int) == head.person)]
+        chosen = np.delete(chosen, 5, axis=1)[:, : 5 + 3 * head.keypoints]
         chosen = chosen[np.argsort(-chosen[:, 4], kind="stable")]
         return chosen[:max_detections].astype(np.float32)
     classes = output[4 : 4 + head.n_classes]
@@ -207,7 +211,8 @@ def decode(
     candidates = candidates[classes[:, candidates].argmax(axis=0) == head.person]
     scores = classes[head.person, candidates]
     centre, half = output[:2, candidates].T, output[2:4, candidates].T / 2
-    boxes = np.concatenate([centre - half, centre + half, scores[:, None]], axis=1).astype(np.float32)
+    points = output[4 + head.n_classes :][: 3 * head.keypoints, candidates].T
+    boxes = np.concatenate([centre - half, centre + half, scores[:, None], points], axis=1).astype(np.float32)
     return boxes[suppress(boxes[:, :4], scores, nms_iou)[:max_detections]]
 
 
@@ -223,8 +228,10 @@ def suppress(boxes: Boxes, scores: npt.NDArray[np.float32], nms_iou: float) -> n
 
 
 def to_frame(boxes: Boxes, place: Letterbox, frame_size: tuple[int, int]) -> Boxes:
-    """Boxes (n, 5) from px of the input to px of the frame (height, width), cut at its border."""
+    """Boxes (n, 5 + 3K) from px of the input to px of the frame (height, width), boxes cut at its border."""
     boxes = boxes.copy()
+    boxes[:, 5::3] = (boxes[:, 5::3] - place.left) / np.float32(place.gain)
+    boxes[:, 6::3] = (boxes[:, 6::3] - place.top) / np.float32(place.gain)
     boxes[:, :4] = (boxes[:, :4] - np.array([place.left, place.top] * 2, np.float32)) / np.float32(place.gain)
     boxes[:, [0, 2]] = boxes[:, [0, 2]].clip(0, frame_size[1])
     boxes[:, [1, 3]] = boxes[:, [1, 3]].clip(0, frame_size[0])

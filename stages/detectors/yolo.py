@@ -26,7 +26,10 @@ from stages.detectors.quiet import cache_dir, import_ultralytics
 
 
 class Detector(Protocol):
-    """Person boxes of RGB images: (n, 5) float32 x1, y1, x2, y2 in px of the image, and score, by falling score."""
+    """Person boxes of RGB images: (n, 5 + 3K) float32, by falling score.
+
+    x1, y1, x2, y2 in px of the image and score; a pose network adds x, y and score of each of its K keypoints.
+    """
 
     def detect(self, images: Sequence[RGB]) -> list[Boxes]: ...
 
@@ -190,7 +193,10 @@ class TorchDetector:
             )  # fmt: skip
             for result in results:
                 found = result.boxes.cpu().numpy()
-                yield np.concatenate([found.xyxy, found.conf[:, None]], axis=1).astype(np.float32)
+                parts = [found.xyxy, found.conf[:, None]]
+                if result.keypoints is not None and result.keypoints.data.shape[-1] == 3:
+                    parts.append(result.keypoints.data.cpu().numpy().reshape(len(found.xyxy), -1))
+                yield np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _open_exported(path: Path, settings: DetectorSettings, precision: str | None = None) -> OpenVinoDetector:

@@ -4,8 +4,8 @@
 
 Differences from the paper: the filter knows the time between frames; overlap is measured between boxes grown by the
 filter's own uncertainty (as C-BIoU, Yang et al. 2023, with a growth that is not constant), so that few frames per
-second and short occlusions need no settings of their own; and a track whose match is ambiguous ends, because a
-tracklet of two persons harms re-identification more than two tracklets of one.
+second and short occlusions need no settings of their own; and every match carries how well the track fits the box, and how
+much better than any other track does, so that isolation knows where a track may have changed persons.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from stages.tracking import kalman
 from stages.tracking.assignment import assign
-from stages.tracking.boxes import centre_size, corners, grown_iou_matrix
+from stages.tracking.boxes import area, centre_size, corners, grown_iou_matrix
+from stages.tracking.keypoints import moved, oks_matrix
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,16 +31,16 @@ class TrackerSettings:
 
     high_score: float = 0.5
     new_score: float = 0.5
-    min_iou: float = 0.35
+    min_iou: float = 0.15
     min_iou_weak: float = 0.5
     grow: float = 1.0
     max_grow: float = 0.3
-    min_height_ratio: float = 0.6
-    ambiguity: float = 0.03  # 0: an unclear match is a match
-    max_gap_s: float = 1.5
+    min_height_ratio: float = 0.5
+    max_gap_s: float = 1.0
     weak_gap_s: float = 0.5
     confirm_s: float = 0.2
     tentative_gap_s: float = 0.3
+    keypoint_weight: float = 0.5  # of the poses' likeness against the boxes' overlap, where both have a pose
     noise: kalman.Noise = field(default_factory=kalman.Noise)
 
 
@@ -56,18 +57,25 @@ class Tracker:
         self.last_seen_s: Array = np.zeros(0)
         self.confirmed: Flags = np.zeros(0, bool)
         self.ever_confirmed: set[int] = set()
+        self.poses: Array = np.zeros((0, 0, 3))  # (tracks, K, 3), of when each was last seen
+        self.posed_at: Array = np.zeros((0, 4))  # cx, cy, width, height of the boxes then
 
-    def update(self, t_s: float, boxes: Array, scores: Array) -> Ints:
+    def update(
+        self, t_s: float, boxes: Array, scores: Array, poses: Array | None = None
+    ) -> tuple[Ints, Array, Array]:
         """One frame.
 
         Args:
             t_s: its time in s, later than that of the frame before.
             boxes: (n, 4) x1, y1, x2, y2 in px.
             scores: (n,) 0..1.
+            poses: (n, K, 3) x, y in px and score of keypoints, always or never.
 
         Returns:
-            (n,) the id of each box's track, -1 where it belongs to none. Ids of tracks that never get into
-            ``ever_confirmed`` are to be dropped in the end.
+            (n,) the id of each box's track, -1 where it belongs to none: ids of tracks that never get into
+            ``ever_confirmed`` are to be dropped in the end. How sure each match is: (n,) its overlap, 0..1, and (n,) its
+            margin, -1..1, the overlap less that of the best other track. Both are 1 where the track begins, and the
+            margin where no other was near.
         """
         s = self.settings
         self._predict(t_s)
@@ -76,33 +84,34 @@ class Tracker:
         track_of = np.full(len(boxes), -1, np.int64)  # positions among the tracks
 
         strong = np.flatnonzero(scores >= s.high_score)
-        overlap, allowed = self._overlap(boxes, s.min_iou)
-        everyone = np.arange(len(self.ids))
-        ambiguous = self._match(track_of, everyone, strong, overlap, allowed, scores)
+        overlap, allowed = self._overlap(boxes, poses)
+        self._match(track_of, np.arange(len(self.ids)), strong, overlap, allowed, scores)
+        if len(strong) < len(boxes):
+            left = (t_s - self.last_seen_s <= s.weak_gap_s) & self.confirmed
+            left[track_of[track_of >= 0]] = False
+            weak = np.flatnonzero(scores < s.high_score)
+            certain = allowed & (overlap >= s.min_iou_weak)
+            self._match(track_of, np.flatnonzero(left), weak, overlap, certain, scores)
 
-        weak = np.flatnonzero(scores < s.high_score)
-        lately = t_s - self.last_seen_s <= s.weak_gap_s
-        left = np.setdiff1d(np.flatnonzero(lately & self.confirmed), track_of[track_of >= 0])
-        left = np.setdiff1d(left, ambiguous)
-        self._match(track_of, left, weak, overlap, allowed & (overlap >= s.min_iou_weak), scores)
-
-        self._seen(t_s, track_of, boxes)
+        fit, margin = self._certainty(track_of, overlap, allowed)
+        self._seen(t_s, track_of, boxes, poses)
         ids = np.where(track_of >= 0, self.ids[track_of] if len(self.ids) else -1, -1)
-        self._end(t_s, ambiguous)
+        self._end(t_s)
         fresh = np.flatnonzero((track_of < 0) & (scores >= s.new_score))
-        ids[fresh] = self._begin(t_s, boxes[fresh])
-        return ids
+        if len(fresh):
+            ids[fresh] = self._begin(t_s, boxes[fresh], None if poses is None else poses[fresh])
+        return ids, fit, margin
 
     def _predict(self, t_s: float) -> None:
         if self.now_s is not None:
             if t_s <= self.now_s:
                 raise ValueError(f"frames must come in order of time: {t_s} s after {self.now_s} s")
-            self._end(t_s, np.zeros(0, np.int64))  # before, so that hours without people cost nothing
+            self._end(t_s)  # before, so that hours without people cost nothing
             self.state = kalman.predict(self.state, t_s - self.now_s, self.settings.noise)
         self.now_s = t_s
 
-    def _overlap(self, boxes: Array, min_iou: float) -> tuple[Array, Flags]:
-        """(tracks, boxes) overlap of grown boxes, and where it and the heights allow a match."""
+    def _overlap(self, boxes: Array, poses: Array | None) -> tuple[Array, Flags]:
+        """(tracks, boxes) overlap of grown boxes and poses, and where it and the heights allow a match."""
         s = self.settings
         expected = self.state.position
         size = expected[:, 2:].clip(min=1.0)
@@ -111,55 +120,67 @@ class Tracker:
         share = (s.grow * (unsure / size).max(axis=1, initial=0.0)).clip(0.0, s.max_grow)
         predicted = corners(np.concatenate([expected[:, :2], size], axis=1))
         overlap = grown_iou_matrix(predicted, boxes, share)
+        if poses is not None and len(self.poses) and len(poses):
+            expected_poses = moved(self.poses, self.posed_at, expected)
+            likeness = oks_matrix(expected_poses, poses, area(boxes))
+            mixed = (1 - s.keypoint_weight) * overlap + s.keypoint_weight * likeness
+            overlap = np.where(np.isnan(likeness), overlap, mixed)
         height, other = size[:, 1][:, None], (boxes[:, 3] - boxes[:, 1])[None, :]
         ratio = np.minimum(height, other) / np.maximum(height, other)
-        return overlap, (overlap >= min_iou) & (ratio >= s.min_height_ratio)
+        return overlap, (overlap >= s.min_iou) & (ratio >= s.min_height_ratio)
 
     def _match(
         self, track_of: Ints, tracks: Ints, columns: Ints, overlap: Array, allowed: Flags, scores: Array
-    ) -> Ints:
-        """Write the tracks of the boxes ``columns`` into ``track_of``; returns the tracks that were ambiguous."""
+    ) -> None:
+        """Write the tracks of the boxes ``columns`` into ``track_of``."""
         grid = np.ix_(tracks, columns)
         rows, found = assign(overlap[grid] * scores[columns][None, :], allowed[grid])
-        i, j = tracks[rows], columns[found]
-        clear = self._clear(i, j, overlap, allowed)
-        track_of[j[clear]] = i[clear]
-        return i[~clear]
+        track_of[columns[found]] = tracks[rows]
 
-    def _clear(self, i: Ints, j: Ints, overlap: Array, allowed: Flags) -> Flags:
-        """Whether track i fits box j better than every other confirmed track does, by ``ambiguity`` at least."""
-        if self.settings.ambiguity == 0:
-            return np.ones(len(i), bool)
-        rivals = np.where(allowed & self.confirmed[:, None], overlap, 0.0)
-        rivals[i, j] = 0.0
-        return np.asarray(overlap[i, j] - rivals[:, j].max(axis=0, initial=0.0) >= self.settings.ambiguity)
+    def _certainty(self, track_of: Ints, overlap: Array, allowed: Flags) -> tuple[Array, Array]:
+        """(n,) overlap of each box with its track, and (n,) what it is better than every other confirmed track's."""
+        fit, margin = np.ones(len(track_of)), np.ones(len(track_of))
+        j = np.flatnonzero(track_of >= 0)
+        i = track_of[j]
+        rivals = np.where(allowed[:, j] & self.confirmed[:, None], overlap[:, j], 0.0)
+        rivals[i, np.arange(len(j))] = 0.0
+        best = rivals.max(axis=0, initial=0.0)
+        fit[j] = overlap[i, j]
+        margin[j] = np.where(best > 0, fit[j] - best, 1.0)
+        return fit, margin
 
-    def _seen(self, t_s: float, track_of: Ints, boxes: Array) -> None:
+    def _seen(self, t_s: float, track_of: Ints, boxes: Array, poses: Array | None) -> None:
         j = np.flatnonzero(track_of >= 0)
         i = track_of[j]
         self.state = kalman.update(self.state, i, centre_size(boxes[j]), self.settings.noise)
         self.last_seen_s[i] = t_s
+        if poses is not None and len(j):
+            self.poses[i], self.posed_at[i] = poses[j], centre_size(boxes[j])
         now = i[t_s - self.first_seen_s[i] >= self.settings.confirm_s - 1e-6]
         self.confirmed[now] = True
         self.ever_confirmed.update(self.ids[now].tolist())
 
-    def _begin(self, t_s: float, boxes: Array) -> Ints:
+    def _begin(self, t_s: float, boxes: Array, poses: Array | None) -> Ints:
         n = len(boxes)
         ids = np.arange(self.next_id, self.next_id + n)
         self.next_id += n
         self.state = self.state.join(kalman.start(centre_size(boxes), self.settings.noise))
         self.ids = np.concatenate([self.ids, ids])
+        if poses is not None:
+            self.poses = np.concatenate([self.poses, poses]) if len(self.poses) else poses.copy()
+            self.posed_at = np.concatenate([self.posed_at, centre_size(boxes)])
         self.first_seen_s = np.concatenate([self.first_seen_s, np.full(n, t_s)])
         self.last_seen_s = np.concatenate([self.last_seen_s, np.full(n, t_s)])
         self.confirmed = np.concatenate([self.confirmed, np.zeros(n, bool)])
         return ids
 
-    def _end(self, t_s: float, ambiguous: Ints) -> None:
+    def _end(self, t_s: float) -> None:
         s = self.settings
         gap_s = t_s - self.last_seen_s
         stays = gap_s <= np.where(self.confirmed, s.max_gap_s, s.tentative_gap_s)
-        stays[ambiguous] = False
         if not stays.all():
             self.state = self.state.keep(stays)
+            if len(self.poses):
+                self.poses, self.posed_at = self.poses[stays], self.posed_at[stays]
             self.ids, self.confirmed = self.ids[stays], self.confirmed[stays]
             self.first_seen_s, self.last_seen_s = self.first_seen_s[stays], self.last_seen_s[stays]

@@ -11,7 +11,7 @@ import pytest
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import DETECTIONS
-from stages.detect import Moment, every, to_table
+from stages.detect import Moment, every, to_tables
 from stages.detectors.openvino_network import (
     Head,
     decode,
@@ -267,7 +267,9 @@ def test_rows_carry_the_true_time(tmp_path: Path) -> None:
     video = {"video_id": "v", "t_start_us": 1_000_000, "clock_scale": 1.2}
     boxes = [np.array([[0, 0, 10, 50, 0.9], [0, 0, 5, 10, 0.8]], np.float32), np.zeros((0, 5), np.float32),
              np.array([[1, 1, 30, 80, 0.7]], np.float32)]  # fmt: skip
-    table = to_table(video, [Moment(0, 0.0), Moment(3, 0.1), Moment(6, 0.2)], boxes, min_person_height_px=16)
+    table, _ = to_tables(
+        video, [Moment(0, 0.0), Moment(3, 0.1), Moment(6, 0.2)], boxes, min_person_height_px=16
+    )
     schema.write(DETECTIONS, table, tmp_path / "d.parquet")
     assert table.frame.tolist() == [0, 6]
     assert table.t_utc_us.tolist() == [1_000_000, 1_240_000]

@@ -45,13 +45,14 @@ def test_boxes_are_those_of_ultralytics(footage: Path, tmp_path: Path, video: st
 @pytest.mark.slow
 @pytest.mark.parametrize("nms", [None, False, True])
 def test_a_pt_is_exported_once_and_finds_what_torch_finds(
-    footage: Path, tmp_path: Path, nms: bool | None
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nms: bool | None
 ) -> None:
     """A random network whose class bias is raised until it fires: what it finds is noise, but the same noise."""
     import torch
 
     from stages.detectors.quiet import import_ultralytics
 
+    monkeypatch.chdir(tmp_path)  # where the exporter writes
     torch.manual_seed(0)
     model = import_ultralytics().YOLO("yolo26n.yaml")
     head = model.model.model[-1]
@@ -85,3 +86,28 @@ def test_a_pt_is_exported_once_and_finds_what_torch_finds(
             assert len(boxes) > 0
             assert (np.diff(boxes[:, 4]) <= 0).all()
             assert (boxes[:, 2] <= size[1]).all() and (boxes[:, 3] <= size[0]).all()
+
+
+@pytest.mark.slow
+def test_a_pose_network_gives_the_keypoints_that_torch_gives(footage: Path, tmp_path: Path) -> None:
+    """A random network again: its poses are noise, but through OpenVINO the same noise in the same place."""
+    import torch
+
+    from stages.detectors.quiet import import_ultralytics
+
+    torch.manual_seed(0)
+    model = import_ultralytics().YOLO("yolo11n-pose.yaml")
+    for layer in model.model.model[-1].cv3:
+        layer[-1].bias.data[0] += 10
+    model.model.names = {i: "person" if i == 0 else f"class {i}" for i in range(80)}
+    weights = tmp_path / "pose.pt"
+    model.save(str(weights))
+    images = some_frames(footage / "pets09-s2l1" / "vtest.mp4", 200, 2)
+    settings = DetectorSettings(min_score=0.2, max_detections=50, half=False)
+    detector = open_detector(weights, settings, frame_size=images[0].shape[:2], cache=tmp_path / "cache")
+    expected = TorchDetector(weights, settings, "cpu").detect(images)
+    for boxes, found in zip(detector.detect(images), expected, strict=True):
+        assert boxes.shape == found.shape == (len(found), 5 + 3 * 17) and len(found) > 0
+        # Random heads give many boxes of nearly one score, so row k need not be row k: look for each one's own.
+        nearest = np.abs(boxes[:, None] - found[None]).max(2).min(1)
+        assert np.median(nearest) < 0.5  # px

@@ -145,7 +145,7 @@ def test_no_truth_gives_empty_tables(site: Path) -> None:
 
 
 def test_truth_that_fits_no_video_is_a_user_error(site: Path) -> None:
-    with pytest.raises(UserError, match="no truth for any video"):
+    with pytest.raises(UserError, match="nothing for any video"):
         truth_of(site, site / "ingest")
 
 

@@ -1,8 +1,8 @@
-"""Training may not look past the cut: whoever is in view then becomes two tracklets, and eps is read before it."""
+"""Where a tracklet ends by rule: at the cut, past which training may not look, and where the tracker was unsure."""
 
 import pandas as pd
 
-from stages.isolate import split_at
+from stages.isolate import split_at, split_unclear
 
 
 def world():
@@ -19,7 +19,8 @@ def world():
         ],
         ignore_index=True,
     )
-    boxes["frame"], boxes["score"] = boxes.t_utc_us // 10, 0.5
+    boxes["frame"], boxes["score"], boxes["video_id"] = boxes.t_utc_us // 10, 0.5, "v"
+    boxes["overlap"], boxes["margin"] = 1.0, 1.0
     return tracklets, boxes, boxes[::2].reset_index(drop=True)
 
 
@@ -46,3 +47,29 @@ def test_a_cut_between_recordings_changes_nothing():
     before = world()
     for t_us in (-1, 300):
         assert all(a is b for a, b in zip(split_at(*before, t_us), before, strict=True))
+
+
+def test_an_unclear_match_begins_a_tracklet_anew():
+    tracklets, boxes, crops = world()
+    boxes.loc[(boxes.tracklet_id == "b") & boxes.t_utc_us.isin([100, 110]), "margin"] = [0.01, -0.2]
+    boxes.loc[(boxes.tracklet_id == "c"), "margin"] = 0.03
+    new, new_boxes, new_crops = split_unclear(tracklets, boxes, crops, 0, 0.03, 40e-6)
+    assert sorted(new.tracklet_id) == ["a", "b-0", "b-2", "c"]  # b-1 is a single box
+    of = new.set_index("tracklet_id")
+    assert (of.t_end_us["b-0"], of.t_start_us["b-2"], of.t_end_us["b-2"]) == (90, 110, 200)
+    assert of.parent_id["b-0"] == of.parent_id["b-2"] == "b"
+    assert len(new_boxes) == len(boxes) - 1 == new.n_boxes.sum()
+    assert set(new_crops.tracklet_id) <= set(new.tracklet_id)
+    for name, rows in new_crops.groupby("tracklet_id"):
+        assert rows.t_utc_us.between(of.t_start_us[name], of.t_end_us[name]).all()
+    assert len(new_crops) == len(crops) - (100 in set(crops.t_utc_us[crops.tracklet_id == "b"]))
+    never = split_unclear(tracklets, boxes, crops, 0, -1, 40e-6)
+    assert sorted(never[0].tracklet_id) == ["a", "b", "c"] and len(never[1]) == len(boxes)
+
+
+def test_a_piece_of_a_piece_has_the_trackers_tracklet_as_its_parent():
+    tracklets, boxes, crops = world()
+    boxes.loc[(boxes.tracklet_id == "b") & (boxes.t_utc_us == 80), "overlap"] = 0.2
+    new, *_ = split_at(*split_unclear(tracklets, boxes, crops, 0.3, -1, 20e-6), 100)
+    assert sorted(new.tracklet_id) == ["a", "b-0", "b-1.after", "b-1.before", "c"]
+    assert set(new.parent_id) == {"a", "b", "c"}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline import schema
 from pipeline.manifests import BOXES, DETECTIONS, TRACKLETS
+from stages.isolate import split_unclear
 from stages.track import TrackConfig, in_order_of_time, moving, track_camera
 from stages.tracking.tracker import Tracker, TrackerSettings
 
@@ -147,18 +148,24 @@ def test_people_who_cross_are_not_mixed() -> None:
     assert all(len(p) == 1 for p in people_of(boxes, seen))
 
 
-def test_an_unclear_match_ends_the_track() -> None:
-    """Two people walk into one place and one box is left: it is nobody's, and begins a tracklet of its own."""
+def test_an_unclear_match_says_so() -> None:
+    """Two people walk into one place and one box is left: it may be either's, and isolation can tell by the margin."""
     crowd = [
         {"x": 200, "y": 300, "h": 100, "vx": 30, "to": 2.9},
         {"x": 380, "y": 300, "h": 100, "vx": -30, "to": 2.9},
     ]
     merged = world([{"x": 290, "y": 300, "h": 100, "from": 3}], 6, 10).assign(pid=2)
     detections = pd.concat([world(crowd, 6, 10), merged], ignore_index=True)
-    _, boxes = follow(detections)
-    assert all(len(p) == 1 for p in people_of(boxes, detections))
-    _, boxes = follow(detections, ambiguity=0)
+    tracklets, boxes = follow(detections)
     assert any(len(p) > 1 and 2 in p for p in people_of(boxes, detections))
+    alone = boxes[boxes.t_utc_us < START_US + 1_500_000]
+    assert (alone.margin == 1).all()
+    unclear = boxes[boxes.margin < 0.03]
+    assert len(unclear) and unclear.t_utc_us.min() >= START_US + 2_800_000
+    crops = boxes.rename(columns={"score": "quality"})
+    _, boxes, crops = split_unclear(tracklets, boxes, crops, 0, 0.03, 0.5)
+    assert all(len(p) == 1 for p in people_of(boxes, detections))
+    assert len(crops) == len(boxes)
 
 
 def test_copies_of_a_recording_are_tracked_once() -> None:
