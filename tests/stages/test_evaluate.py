@@ -183,7 +183,8 @@ def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Pat
     videos = schema.read(VIDEOS, site / "ingest" / VIDEOS.file)
     truth["camera_id"] = truth.video_id.map(videos.set_index("video_id").camera_id)
     truth["tracklet_id"] = truth.video_id + "_" + truth.pid.astype(str)
-    truth["score"], truth["detection"] = 0.9, truth.groupby(["video_id", "frame"]).cumcount()
+    truth["score"], truth["overlap"], truth["margin"] = 0.9, 1.0, 1.0
+    truth["detection"] = truth.groupby(["video_id", "frame"]).cumcount()
     missed = "cam2_07200_5"
     boxes = truth[truth.tracklet_id != missed]
     tracklets = boxes.groupby("tracklet_id").agg(
