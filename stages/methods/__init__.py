@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
     from pipeline.stage import Settings
 
-METHODS = {name: f"stages.methods.{name}" for name in ("weave", "dal", "tastr")}
+METHODS = {name: f"stages.methods.{name}" for name in ("weave", "dal", "race", "tastr")}
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ def train(
     import torch
     from torch.nn import functional
 
+    from stages.reid.samplers import frame_batches
     from stages.reid.training import fit
 
     steps = settings.steps if round_ == 0 else settings.round_steps
@@ -142,7 +143,11 @@ def train(
     x = tracklet_means(network, images, footage, settings.images_per_tracklet, device)
     a = functional.normalize(x)
     memory = {"intra-camera anchors": x, "cross-camera anchors": a}
-    random = np.random.default_rng([seed, round_])
+    rows = crop_rows(footage)
+    batches = frame_batches(
+        rows, rows, settings.batch_images, steps, np.random.default_rng([seed, round_]),
+        max_crops_per_tracklet=settings.images_per_tracklet,
+    )  # fmt: skip
 
     def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         own = torch.as_tensor(batch.tracklets, device=features.device)
@@ -154,7 +159,7 @@ def train(
         return intra * float(settings.intra) + settings.cross_weight * cross, active
 
     yield from fit(
-        network, images, [frame_batches(footage, settings, steps, random)], loss, learning_rate=settings.learning_rate,
+        network, images, [batches], loss, learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay, average_decay=settings.average_decay, seed=seed + 1000 * round_,
         device=device, saved=saved, memory=memory,
     )  # fmt: skip
@@ -261,21 +266,3 @@ def tracklet_means(
     index = torch.from_numpy(rows).to(device)
     sums = torch.zeros(len(footage.tracklets), f.shape[1], device=device).index_add_(0, index, f)
     return sums / index.bincount(minlength=len(sums)).clamp(min=1)[:, None]
-
-
-def frame_batches(
-    footage: Footage, settings: TrainConfig, steps: int, random: np.random.Generator
-) -> Iterator[Batch]:
-    """``steps`` batches of frames at random, every frame once before any comes again."""
-    import numpy as np
-
-    from stages.reid.samplers import Batch, at_most
-
-    rows = crop_rows(footage)
-    usable = at_most(rows, settings.images_per_tracklet, random)
-    queue = np.zeros(0, np.int64)
-    for _ in range(steps):
-        while len(queue) < settings.batch_images:
-            queue = np.concatenate([queue, random.permutation(usable)])
-        chosen, queue = queue[: settings.batch_images], queue[settings.batch_images :]
-        yield Batch(chosen, rows[chosen], rows[chosen])

@@ -221,10 +221,30 @@ def _draw_crops(
     return crops
 
 
-def at_most(crop_tracklet: Ints, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """The crops that take part where a tracklet gives ``count`` at most: sorted rows of ``crop_tracklet`` (N,)."""
-    pools = _pools(crop_tracklet, int(np.max(crop_tracklet, initial=-1)) + 1, count, rng)
-    return np.sort(np.concatenate([np.zeros(0, np.int64), *pools]))
+def frame_batches(
+    crop_tracklet: Ints,
+    crop_label: Ints,
+    size: int,
+    steps: int,
+    rng: np.random.Generator,
+    *,
+    max_crops_per_tracklet: int = 60,
+) -> Iterator[Batch]:
+    """``steps`` batches of ``size`` crops at random, every crop once before any comes again.
+
+    Args:
+        crop_tracklet: (N,) tracklet of each crop, 0 … T-1; -1 for crops that take no part.
+        crop_label: (N,) what the batch calls it.
+    """
+    tracklet, label = np.array(crop_tracklet, np.int64), np.array(crop_label, np.int64)
+    pools = _pools(tracklet, int(tracklet.max(initial=-1)) + 1, max_crops_per_tracklet, rng)
+    usable = np.sort(np.concatenate([np.zeros(0, np.int64), *pools]))
+    queue = np.zeros(0, np.int64)
+    for _ in range(steps if len(usable) else 0):
+        while len(queue) < size:
+            queue = np.concatenate([queue, rng.permutation(usable)])
+        chosen, queue = queue[:size], queue[size:]
+        yield Batch(chosen, label[chosen], tracklet[chosen])
 
 
 def _pools(

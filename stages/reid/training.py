@@ -54,6 +54,7 @@ def fit(
     saved: Path | None = None,
     save_every_s: float = 120.0,
     memory: Mapping[str, Tensor] | None = None,
+    head: torch.nn.Module | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train ``network`` in place; yields one TRAIN_LOG row per step. The work is done when the iterator is used up.
 
@@ -68,6 +69,7 @@ def fit(
         bf16: forward and backward in bfloat16, weights and loss in float32; None means where it is fast.
         saved: file that holds the state of this very training while it goes on: written every ``save_every_s``, found
             again after a kill, removed at the end. Batches must come out the same when they are drawn again.
+        head: what the loss puts on top of the features; trained with the network and left behind.
         memory: tensors that the loss changes in place, by name; they belong to that state.
 
     Raises:
@@ -76,11 +78,12 @@ def fit(
     bf16 = fast_bf16(device) if bf16 is None else bf16
     kind = torch.device(device).type
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    weights = [p for p in network.parameters() if p.requires_grad]
+    head = (torch.nn.Identity() if head is None else head).to(device).train()
+    weights = [p for p in (*network.parameters(), *head.parameters()) if p.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=learning_rate, weight_decay=weight_decay)
     generator = torch.Generator().manual_seed(seed)
     average = WeightAverage(network, average_decay) if average_decay is not None else None
-    memory = memory or {}
+    memory = {**(memory or {}), **{f"head.{name}": value for name, value in head.state_dict().items()}}
     log: list[dict[str, Any]] = []
     done = 0
     if saved is not None and saved.is_file():

@@ -79,7 +79,8 @@ def naive_cycle(p, x, camera, among):
     """Eq. 4: there among the cameras ``among``, and back."""
     d = lambda i, j: float((unit(x[i], dim=0) - unit(x[j], dim=0)).norm())  # noqa: E731
     there = min(
-        (i for i in range(len(x)) if int(camera[i]) in among and camera[i] != camera[p]), key=lambda i: d(p, i)
+        (i for i in range(len(x)) if int(camera[i]) in among and camera[i] != camera[p]),
+        key=lambda i: d(p, i),
     )
     back = min((i for i in range(len(x)) if camera[i] == camera[p]), key=lambda i: d(there, i))
     return there, back == p, d(p, there)
@@ -122,18 +123,6 @@ def footage(counts, cameras):
     ).assign(t_end_us=lambda t: t.t_start_us + 4_000_000)
     crops = pd.DataFrame({"tracklet_id": np.repeat(ids, counts)})
     return Footage(tracklets, crops, without_file([]), {})
-
-
-def test_every_frame_comes_once_before_any_comes_again():
-    world = footage([5, 90, 3], ["a", "a", "b"])
-    settings = dal.TrainConfig(batch_images=17, images_per_tracklet=60)
-    batches = list(dal.frame_batches(world, settings, 8, np.random.default_rng(0)))
-    crops = np.concatenate([b.crops for b in batches])
-    assert len(batches) == 8 and all(len(b.crops) == 17 for b in batches)
-    assert len(set(crops[:68].tolist())) == 68  # 5 + 60 + 3
-    np.testing.assert_array_equal(
-        np.repeat([0, 1, 2], [5, 90, 3])[crops], np.concatenate([b.labels for b in batches])
-    )
 
 
 def test_association_keeps_what_leads_home_and_labels_stay_inside_the_camera():

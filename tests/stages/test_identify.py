@@ -418,7 +418,7 @@ def coloured_run(tmp_path, cameras, people=6):
                     image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
                     offset, size = _add(tar, f"{name}__{k}.jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), 92)
                     at = (name, video, start // 100_000 + 2 * k, start + 200_000 * k)
-                    tables["boxes"].append((*at, 1.0, 1.0, 33.0, 65.0, 0.9))
+                    tables["boxes"].append((*at, 1.0, 1.0, 33.0, 65.0, 0.9, 1.0, 1.0))
                     tables["crops"].append((*at, shard, offset, size, 32, 64, 0.5))
     inputs = {}
     for manifest in (TRACKLETS, BOXES, CROPS, VIDEOS):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.reid.samplers import identity_batches, may_share_batch, single_camera_batches
+from stages.reid.samplers import frame_batches, identity_batches, may_share_batch, single_camera_batches
 
 
 def street(seed, n=40, cameras=3, crops=(1, 9), length_s=200.0):
@@ -200,3 +200,14 @@ def test_the_last_batch_is_filled_up():
     )  # fmt: skip
     assert [len(np.unique(b.labels)) for b in batches] == [4, 4, 4]
     assert set(np.concatenate([b.labels for b in batches])) == set(range(n))
+
+
+def test_every_frame_comes_once_before_any_comes_again():
+    rows = np.repeat([0, 1, 2, -1], [5, 90, 3, 4])
+    batches = list(frame_batches(rows, rows + 7, 17, 8, np.random.default_rng(0), max_crops_per_tracklet=60))
+    crops = np.concatenate([b.crops for b in batches])
+    assert len(batches) == 8 and all(len(b.crops) == 17 for b in batches)
+    assert len(set(crops[:68].tolist())) == 68  # 5 + 60 + 3
+    np.testing.assert_array_equal(rows[crops], np.concatenate([b.tracklets for b in batches]))
+    np.testing.assert_array_equal(rows[crops] + 7, np.concatenate([b.labels for b in batches]))
+    assert not list(frame_batches(rows[:0], rows[:0], 17, 8, np.random.default_rng(0)))

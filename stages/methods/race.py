@@ -1,0 +1,334 @@
+"""RACE: Robust AnChor Embedding for unsupervised video person re-identification in the wild.
+
+Ye, Lan, Yuen, ECCV 2018. Sections and equations below are that paper's.
+
+Some tracklets that are certainly different people are the anchors; a classifier learns to tell them apart (3.2).
+Every other tracklet, as one robust vector, is rebuilt from its nearest anchors by weights that sum to one (3.3). Where
+the anchor of the largest weight is also the nearest, the tracklet gets that anchor's label, else none: most people on
+a site are no anchor, and a forced label would be wrong. The classifier learns again with the new ones (3.4).
+
+Deviations from the paper (the paper's own value in brackets):
+  - Anchors are grown so that any two are certainly different people, by time and place, as far as that goes; the rest is
+    drawn at random [one random sequence per true person, which nobody has; its Fig. 5b shows that chance costs little].
+  - The smoothing term has d = exp(+dist² / sigma) [Eq. 4: exp(-dist² / sigma), which punishes the near anchors, against
+    the sentence below it; smoothing="printed"].
+  - The hull of Eq. 2 is a set; taken is its point nearest to the coordinate-wise median of the unit frames
+    [unsaid; hull_target="mean" gives mean pooling, "minimum_norm" lets a single outlier frame weigh most].
+  - Adam at 3.5e-4 and fewer steps [SGD 0.003 or 0.01, 30 epochs, a tenth after 20], for short trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
+from pipeline.stage import Settings
+from stages.methods import Footage
+from stages.reid.within_camera import crop_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    import torch
+
+    from stages.reid.samplers import Batch
+
+VERSION = 1
+ROUNDS = 2
+
+
+class AssociateConfig(Settings):
+    """Sections 3.2 and 3.3."""
+
+    anchors: int | None = Field(
+        None, ge=2, description="m; null: as many as tracklets in the camera that has most of them"
+    )
+    anchor_seed: int = Field(0, ge=0, description="seed of the choice of anchors")
+    k: int = Field(15, ge=1, description="nearest anchors that a tracklet is rebuilt from (Eq. 3)")
+    top_k: int = Field(1, ge=1, description="k' of the top-k counts (Eq. 6); larger labels more and worse")
+    smoothing_weight: float = Field(0.1, ge=0, description="lambda (Eq. 3); 0: without the smoothing term")
+    smoothing: Literal["far", "printed"] = Field(
+        "far",
+        description="which anchors the smoothing term punishes: the far ones, or the near ones as Eq. 4 prints",
+    )
+    hull: bool = Field(True, description="regularised affine hull; false: mean of the frames")
+    hull_target: Literal["median", "mean", "minimum_norm"] = Field(
+        "median", description="which point of the hull stands for a tracklet"
+    )
+    hull_delta: float = Field(0.1, gt=0, description="delta, the hull's regularisation (Eq. 2)")
+    prediction: Literal["top_k_counts", "nearest", "agr"] = Field(
+        "top_k_counts",
+        description="Eq. 6, or a baseline that labels everything: 1-NN or anchor graph regularisation",
+    )
+    agr_weight: float = Field(0.01, ge=0, description="gamma of anchor graph regularisation")
+
+
+class TrainConfig(Settings):
+    """Sections 3.2, 3.4 and 4.1."""
+
+    batch_images: int = Field(64, ge=2, description="frames in a batch, drawn at random; on MARS 256")
+    images_per_tracklet: int = Field(60, ge=2, description="at most so many frames of a tracklet are used")
+    embedding: int = Field(512, ge=8, description="units of the layer between features and classifier")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout after that layer")
+    steps: int = Field(200, ge=0, description="optimiser steps of round 0, on the anchors")
+    round_steps: int = Field(150, ge=0, description="optimiser steps of every later round")
+    learning_rate: float = Field(3.5e-4, gt=0, description="Adam's start rate")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+
+
+def associate(
+    footage: Footage, features: Callable[[], np.ndarray], round_: int, settings: AssociateConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Round 0 labels the anchors; later rounds what the anchors explain well enough."""
+    import numpy as np
+    import pandas as pd
+
+    tracklets = footage.tracklets
+    anchors = choose_anchors(footage, settings.anchors, np.random.default_rng(settings.anchor_seed))
+    if round_ == 0 or len(anchors) < 2:
+        return ASSOCIATIONS.empty(), _labels(tracklets, anchors, np.arange(len(anchors)))
+    x = hulls(features(), crop_rows(footage), len(tracklets), settings)
+    others = np.setdiff1d(np.arange(len(tracklets)), anchors)
+    label, weight, distance = estimate_labels(x[others], x[anchors], settings)
+    nearest = np.where(label >= 0, label, weight.argmax(1)) if len(others) else label
+    ids = tracklets.tracklet_id.to_numpy(str)
+    ends = np.sort(np.stack([ids[others], ids[anchors[nearest]]]), axis=0)
+    start, end = (tracklets[c].to_numpy() for c in ("t_start_us", "t_end_us"))
+    other = anchors[nearest]
+    d = distance[np.arange(len(others)), nearest]
+    links = pd.DataFrame(
+        {
+            "tracklet_a": ends[0], "tracklet_b": ends[1], "distance": d, "joint_distance": d,
+            "transit_time_s": np.maximum(start[other] - end[others], start[others] - end[other]) / 1e6,
+            "kept": label >= 0,
+        }
+    )  # fmt: skip
+    rows = np.concatenate([anchors, others[label >= 0]])
+    return links, _labels(tracklets, rows, np.concatenate([np.arange(len(anchors)), label[label >= 0]]))
+
+
+def train(
+    network: Any,
+    images: Any,
+    footage: Footage,
+    pseudo_labels: pd.DataFrame,
+    round_: int,
+    settings: TrainConfig,
+    *,
+    seed: int,
+    device: str,
+    saved: Path | None = None,
+) -> Iterator[dict[str, Any]]:
+    """IDE: a classifier over the anchors' labels, on frames."""
+    import numpy as np
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    from stages.reid.samplers import frame_batches
+    from stages.reid.training import cosine, fit
+
+    steps = settings.steps if round_ == 0 else settings.round_steps
+    people = int(pseudo_labels.pseudo_label.nunique())
+    if not steps or people < 2:
+        return
+    of_tracklet = footage.tracklets.tracklet_id.map(pseudo_labels.set_index("tracklet_id").pseudo_label)
+    label = of_tracklet.fillna(-1).to_numpy(np.int64)
+    rows = crop_rows(footage)
+    labelled = np.where(label[rows] >= 0, rows, -1)
+    torch.manual_seed(seed + 1000 * round_)
+    classifier = nn.Sequential(
+        nn.Linear(network.dim, settings.embedding), nn.BatchNorm1d(settings.embedding), nn.ReLU(),
+        nn.Dropout(settings.dropout), nn.Linear(settings.embedding, people),
+    )  # fmt: skip
+
+    def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = classifier(features)
+        wanted = torch.as_tensor(batch.labels, device=features.device)
+        return functional.cross_entropy(scores, wanted), (scores.argmax(1) != wanted).float().mean()
+
+    batches = frame_batches(
+        labelled, label[rows], settings.batch_images, steps, np.random.default_rng([seed, round_]),
+        max_crops_per_tracklet=settings.images_per_tracklet,
+    )  # fmt: skip
+    drawn = list(batches)
+    tenth = max(1, -(-steps // 10))
+    yield from fit(
+        network, images, [drawn[i : i + tenth] for i in range(0, len(drawn), tenth)], loss, schedule=cosine(10),
+        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
+        device=device, saved=saved, head=classifier,
+    )  # fmt: skip
+
+
+def choose_anchors(
+    footage: Footage, wanted: int | None, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """3.2: rows of the anchors, ascending. First a set in which any two are certainly different people, then any.
+
+    The set is grown greedily from a random order, by who has most certain negatives left; ``wanted`` None: as many as
+    the camera with most tracklets has, for each of these people is at least one.
+    """
+    import numpy as np
+
+    from camera_topology.prior import certain_negatives
+
+    tracklets = footage.tracklets
+    n = len(tracklets)
+    if n == 0:
+        return np.zeros(0, np.int64)
+    m = min(n, wanted or int(tracklets.camera_id.value_counts().iloc[0]))
+    pairs = certain_negatives(
+        footage.site, tracklets.camera_id.to_numpy(), tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy(),
+        clock_std_s=footage.clock_std_s,
+    )  # fmt: skip
+    different = np.zeros((n, n), bool)
+    different[pairs[:, 0], pairs[:, 1]] = different[pairs[:, 1], pairs[:, 0]] = True
+    order = random.permutation(n)
+    free, grown = np.ones(n, bool), list[int]()
+    while len(grown) < m and free.any():
+        here = order[free[order]]
+        chosen = int(here[different[np.ix_(here, here)].sum(1).argmax()])
+        grown.append(chosen)
+        free &= different[chosen]
+    rest = order[~np.isin(order, grown)][: m - len(grown)]
+    return np.sort(np.concatenate([np.array(grown, np.int64), rest]))
+
+
+def hulls(
+    features: npt.NDArray[np.floating], crop_row: npt.NDArray[np.integer], n: int, settings: AssociateConfig
+) -> npt.NDArray[np.float64]:
+    """(n, D) one vector per tracklet: its point of the hull, or the mean of its frames; zeros without any frame.
+
+    Args:
+        features: (N, D) unit vectors of the frames; crop_row: (N,) the tracklet of each.
+    """
+    import numpy as np
+
+    found = np.zeros((n, features.shape[1]))
+    order = np.argsort(crop_row, kind="stable")
+    ends = np.searchsorted(crop_row[order], np.arange(n + 1))
+    for i in range(n):
+        frames = features[order[ends[i] : ends[i + 1]]].astype(np.float64)
+        if len(frames):
+            found[i] = (
+                affine_hull(frames, settings.hull_target, settings.hull_delta)
+                if settings.hull
+                else frames.mean(0)
+            )
+    return found
+
+
+def affine_hull(frames: npt.NDArray[np.floating], target: str, delta: float) -> npt.NDArray[np.float64]:
+    """Eq. 2: the point X' alpha of the regularised affine hull of ``frames`` X (n, D) that is nearest to the target.
+
+    min |X' alpha - x|² + delta |alpha|² with sum alpha = 1: A = X X' + delta I, mu = (1 - 1' A^-1 X x) / (1' A^-1 1),
+    alpha = A^-1 (X x + mu 1).
+    """
+    import numpy as np
+
+    x = {
+        "median": np.median(frames, axis=0),
+        "mean": frames.mean(0),
+        "minimum_norm": np.zeros(frames.shape[1]),
+    }[target]
+    a = frames @ frames.T + delta * np.eye(len(frames))
+    solved = np.linalg.solve(a, np.stack([frames @ x, np.ones(len(frames))], axis=1))
+    mu = (1 - solved[:, 0].sum()) / solved[:, 1].sum()
+    return np.asarray((solved[:, 0] + mu * solved[:, 1]) @ frames)
+
+
+def estimate_labels(
+    x: npt.NDArray[np.floating], anchors: npt.NDArray[np.floating], settings: AssociateConfig
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """3.3: (n,) anchor of each of ``x`` (n, D) or -1, (n, m) embedding weights, (n, m) distances to ``anchors`` (m, D)."""
+    import numpy as np
+
+    from stages.reid.association import euclidean_distances
+
+    distance = euclidean_distances(x, anchors).astype(np.float64)
+    weight = embed(x, anchors, distance, settings)
+    if settings.prediction == "nearest":
+        return distance.argmin(1).reshape(len(x)), weight, distance
+    if settings.prediction == "agr":
+        return anchor_graph_labels(weight, settings.agr_weight), weight, distance
+    return top_k_counts(weight, distance, settings.top_k), weight, distance
+
+
+def embed(
+    x: npt.NDArray[np.floating],
+    anchors: npt.NDArray[np.floating],
+    distance: npt.NDArray[np.floating],
+    settings: AssociateConfig,
+) -> npt.NDArray[np.float64]:
+    """Eq. 3: (n, m) weights of the anchors that rebuild each tracklet, nought beyond its k nearest."""
+    import numpy as np
+
+    from stages.reid.simplex import simplex_least_squares
+
+    n, m = distance.shape
+    k = min(settings.k, m)
+    near = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    gram = (anchors @ anchors.T)[near[:, :, None], near[:, None, :]]
+    linear = np.take_along_axis(np.asarray(x, np.float64) @ anchors.T, near, axis=1)
+    d = smoothing(np.take_along_axis(distance, near, axis=1), settings.smoothing)
+    weight = np.zeros((n, m))
+    np.put_along_axis(
+        weight, near, simplex_least_squares(gram, linear, np.sqrt(settings.smoothing_weight) * d), axis=1
+    )
+    return weight
+
+
+def smoothing(distance: npt.NDArray[np.floating], which: str) -> npt.NDArray[np.float64]:
+    """Eq. 4: (n, k) what a weight on each anchor costs, from the distances (n, k); sigma is their mean square."""
+    import numpy as np
+
+    squared = np.asarray(distance, np.float64) ** 2
+    ratio = squared / np.maximum(squared.mean(1, keepdims=True), 1e-12)
+    return np.asarray(np.exp(ratio if which == "far" else -ratio))
+
+
+def top_k_counts(
+    weight: npt.NDArray[np.floating], distance: npt.NDArray[np.floating], top_k: int
+) -> npt.NDArray[np.int64]:
+    """Eq. 6: (n,) the anchor among both the k' of largest weight and the k' nearest, by weight over rank; else -1."""
+    import numpy as np
+
+    n, m = weight.shape
+    top_k = min(top_k, m)
+    rank = np.argsort(np.argsort(distance, axis=1, kind="stable"), axis=1, kind="stable") + 1
+    heavy = np.argsort(np.argsort(-weight, axis=1, kind="stable"), axis=1, kind="stable") < top_k
+    both = heavy & (rank <= top_k) & (weight > 0)
+    score = np.where(both, weight / rank, -1.0)
+    return np.where(both.any(1), score.argmax(1), -1).astype(np.int64) if n else np.zeros(0, np.int64)
+
+
+def anchor_graph_labels(weight: npt.NDArray[np.floating], gamma: float) -> npt.NDArray[np.int64]:
+    """The baseline of Table 1: Anchor Graph Regularization (Liu, He, Chang, ICML 2010), the anchors being the labelled.
+
+    Z (n, m) are the embedding weights, the reduced Laplacian is L = Z'Z - Z'Z diag(1'Z)^-1 Z'Z, the anchors' labels
+    become A = (I + gamma L)^-1, and a tracklet gets argmax_j z A_j / (1' Z A_j).
+    """
+    import numpy as np
+
+    z = np.asarray(weight, np.float64)
+    if not len(z):
+        return np.zeros(0, np.int64)
+    gram = z.T @ z
+    laplacian = gram - gram @ (gram / np.maximum(z.sum(0), 1e-12)[:, None])
+    soft = np.linalg.solve(np.eye(len(gram)) + gamma * laplacian, np.eye(len(gram)))
+    scores = z @ soft
+    return np.asarray((scores / np.maximum(scores.sum(0), 1e-12)).argmax(1), np.int64)
+
+
+def _labels(
+    tracklets: pd.DataFrame, rows: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]
+) -> pd.DataFrame:
+    return PSEUDO_LABELS.empty()[[]].assign(
+        tracklet_id=tracklets.tracklet_id.to_numpy()[rows], group="site", pseudo_label=labels, weight=1.0
+    )
