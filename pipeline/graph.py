@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import UserError, closest
 from pipeline.stage import Settings, Stage
 
-BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels")
+BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels", "count")
 ROUND = ("associate", "train")
 AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "export", "report")
 OPTIONAL = ("camera_labels", "supervised")  # run where their input was named, or they were asked for

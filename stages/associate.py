@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.manifests import ASSOCIATIONS, CAMERA_LABELS, CROPS, MODEL, PSEUDO_LABELS, TRACKLETS, VIDEOS
+from pipeline.manifests import (
+    ASSOCIATIONS,
+    CAMERA_LABELS,
+    CROPS,
+    MODEL,
+    PEOPLE_COUNT,
+    PSEUDO_LABELS,
+    TRACKLETS,
+    VIDEOS,
+)
 from pipeline.stage import Context, Settings, Stage
 from stages import methods
 
@@ -50,7 +59,7 @@ def _nothing_before_the_cut(ctx: Context) -> str:
 STAGE = Stage(
     name="associate",
     inputs=(VIDEOS, TRACKLETS, CROPS),
-    extra_inputs=(MODEL, CAMERA_LABELS),
+    extra_inputs=(MODEL, CAMERA_LABELS, PEOPLE_COUNT),
     outputs=(ASSOCIATIONS, PSEUDO_LABELS),
     config=Settings,  # the method's own, see pipeline.graph
     version=1,

@@ -15,7 +15,9 @@ def run(ctx: Context) -> None:
 
     footage = training_footage(ctx)
     labels = ctx.read(PSEUDO_LABELS)
-    network = read_network(ctx.paths(MODEL)[-1]) if ctx.has(MODEL) else start_network(ctx)
+    # A method whose settings have a restart may begin every round from the run's first weights.
+    first = not ctx.has(MODEL) or getattr(ctx.settings, "restart", "last") == "first"
+    network = start_network(ctx) if first else read_network(ctx.paths(MODEL)[-1])
     log = list(
         ctx.progress(
             methods.load(ctx.method).train(

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
     from pipeline.stage import Settings
 
-METHODS = {name: f"stages.methods.{name}" for name in ("weave", "dal", "race", "tastr")}
+METHODS = {
+    name: f"stages.methods.{name}" for name in ("weave", "dal", "pul", "race", "reliable_soft", "tastr")
+}
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Footage:
 
     tracklets: TRACKLETS rows (T,), sorted by id; crops: CROPS rows (N,), sorted by tracklet and time.
     site: where and when; clock_std_s: camera → uncertainty of its clock, s, as `ingest` found it.
+    people: how many there are, as `count` estimates it without labels.
     """
 
     tracklets: pd.DataFrame
     crops: pd.DataFrame
     site: Site
     clock_std_s: dict[str, float]
+    people: int | None = None
 
 
 class Method(Protocol):

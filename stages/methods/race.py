@@ -47,7 +47,7 @@ class AssociateConfig(Settings):
     """Sections 3.2 and 3.3."""
 
     anchors: int | None = Field(
-        None, ge=2, description="m; null: as many as tracklets in the camera that has most of them"
+        None, ge=2, description="m; null: as many as there are people, by the estimate of `count`"
     )
     anchor_seed: int = Field(0, ge=0, description="seed of the choice of anchors")
     k: int = Field(15, ge=1, description="nearest anchors that a tracklet is rebuilt from (Eq. 3)")
@@ -171,31 +171,24 @@ def choose_anchors(
 ) -> npt.NDArray[np.int64]:
     """3.2: rows of the anchors, ascending. First a set in which any two are certainly different people, then any.
 
-    The set is grown greedily from a random order, by who has most certain negatives left; ``wanted`` None: as many as
-    the camera with most tracklets has, for each of these people is at least one.
+    ``wanted`` None: as many as there are people, by the estimate; without one, as the camera with most tracklets has.
     """
     import numpy as np
 
     from camera_topology.prior import certain_negatives
+    from stages.reid.people import certain_group
 
     tracklets = footage.tracklets
     n = len(tracklets)
     if n == 0:
         return np.zeros(0, np.int64)
-    m = min(n, wanted or int(tracklets.camera_id.value_counts().iloc[0]))
+    m = min(n, wanted or footage.people or int(tracklets.camera_id.value_counts().iloc[0]))
     pairs = certain_negatives(
         footage.site, tracklets.camera_id.to_numpy(), tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy(),
         clock_std_s=footage.clock_std_s,
     )  # fmt: skip
-    different = np.zeros((n, n), bool)
-    different[pairs[:, 0], pairs[:, 1]] = different[pairs[:, 1], pairs[:, 0]] = True
     order = random.permutation(n)
-    free, grown = np.ones(n, bool), list[int]()
-    while len(grown) < m and free.any():
-        here = order[free[order]]
-        chosen = int(here[different[np.ix_(here, here)].sum(1).argmax()])
-        grown.append(chosen)
-        free &= different[chosen]
+    grown = certain_group(n, pairs, order, most=m)
     rest = order[~np.isin(order, grown)][: m - len(grown)]
     return np.sort(np.concatenate([np.array(grown, np.int64), rest]))
 
