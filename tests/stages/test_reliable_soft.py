@@ -74,7 +74,7 @@ def test_soft_labels_are_the_softmax_of_equation_8_and_sharpen_with_t():
 
 
 def test_a_round_gives_hard_and_soft_labels_that_sum_to_one():
-    f, camera, who = people(noise=0.25)
+    f, camera, who = people(noise=0.12)
     links, labels = reliable_soft.associate(
         footage(camera, 5), lambda: f.astype(np.float32), 0, AssociateConfig()
     )
