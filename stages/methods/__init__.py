@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pipeline.stage import Settings
 
 METHODS = {
-    name: f"stages.methods.{name}" for name in ("weave", "dal", "pul", "race", "reliable_soft", "tastr")
+    name: f"stages.methods.{name}"
+    for name in ("weave", "dal", "pul", "race", "reliable_soft", "tastr", "tmc")
 }
 
 

@@ -247,6 +247,51 @@ def frame_batches(
         yield Batch(chosen, label[chosen], tracklet[chosen])
 
 
+def clip_batches(
+    crop_tracklet: Ints,
+    crop_t_us: Ints,
+    label: Ints,
+    camera: npt.NDArray[np.generic],
+    *,
+    people: int,
+    clips: int,
+    frames: int,
+    steps: int,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """``steps`` batches of ``people`` labels x ``clips`` clips x ``frames`` consecutive crops, clip after clip.
+
+    The clips of a label come from different cameras, and inside a camera from different tracklets, as far as it has
+    them; a tracklet with fewer crops than a clip repeats its own. TMC (Teng et al., 2022), after MMT.
+
+    Args:
+        crop_tracklet: (N,) tracklet of each crop, 0 … T-1; crop_t_us: (N,) its time.
+        label: (T,) of each tracklet, -1 for none; camera: (T,).
+    """
+    crop_tracklet, label, camera = np.asarray(crop_tracklet), np.asarray(label), np.asarray(camera)
+    order = np.lexsort((crop_t_us, crop_tracklet))
+    ends = np.searchsorted(crop_tracklet[order], np.arange(len(label) + 1))
+    filled = (np.diff(ends) > 0) & (label >= 0)
+    known = np.unique(label[filled])
+    if len(known) < 2:
+        return
+    if len(known) < people:
+        _warn_capped("groups", ["site"], people)
+    members = {int(k): np.flatnonzero(filled & (label == k)) for k in known}
+    queue: list[npt.NDArray[np.int64]] = []
+    for _ in range(steps):
+        if not queue:
+            queue = list(_chunks(known, min(people, len(known)), rng))
+        crops, tracklets = [], []
+        for k in queue.pop(0):
+            for t in _spread(members[int(k)], camera, clips, rng):
+                begin = ends[t] + int(rng.integers(0, max(ends[t + 1] - ends[t] - frames, 0) + 1))
+                crops.append(order[ends[t] + (begin - ends[t] + np.arange(frames)) % (ends[t + 1] - ends[t])])
+                tracklets.append(np.full(frames, t))
+        chosen = np.concatenate(tracklets).astype(np.int64)
+        yield Batch(np.concatenate(crops).astype(np.int64), label[chosen].astype(np.int64), chosen)
+
+
 def _pools(
     crop_tracklet: Ints, n_tracklets: int, most: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,6 +56,8 @@ def fit(
     save_every_s: float = 120.0,
     memory: Mapping[str, Tensor] | None = None,
     head: torch.nn.Module | None = None,
+    mean: MeanNetwork | None = None,
+    norm_group: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train ``network`` in place; yields one TRAIN_LOG row per step. The work is done when the iterator is used up.
 
@@ -70,6 +73,8 @@ def fit(
         saved: file that holds the state of this very training while it goes on: written every ``save_every_s``, found
             again after a kill, removed at the end. Batches must come out the same when they are drawn again.
         head: what the loss puts on top of the features; trained with the network and left behind.
+        mean: past average that the loss learns from; sees every batch before the loss, and is what the network ends as.
+        norm_group: batch norm takes its statistics over so many images at a time; None: over the batch.
         memory: tensors that the loss changes in place, by name; they belong to that state.
 
     Raises:
@@ -84,6 +89,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     average = WeightAverage(network, average_decay) if average_decay is not None else None
     memory = {**(memory or {}), **{f"head.{name}": value for name, value in head.state_dict().items()}}
+    memory |= mean.memory() if mean else {}
     log: list[dict[str, Any]] = []
     done = 0
     if saved is not None and saved.is_file():
@@ -104,7 +110,10 @@ def fit(
                 group["lr"] = rate
             pixels = augment(images.batch(batch.crops).to(device), augmentation, generator, network.mean)
             with torch.autocast(kind, torch.bfloat16, enabled=bf16):
-                pooled, _ = network(normalise(pixels, network))
+                seen = normalise(pixels, network)
+                pooled = forward_in_groups(network, seen, norm_group)
+                if mean:
+                    mean.see(seen, norm_group)
             value, active = loss(pooled.float(), batch)
             if not torch.isfinite(value):
                 raise UserError(
@@ -116,6 +125,8 @@ def fit(
             optimiser.step()
             if average:
                 average.update()
+            if mean:
+                mean.update(network, head)
             row = {
                 "step": step, "epoch": epoch, "loss": value.item(), "active_share": active.item(), "learning_rate": rate,
             }  # fmt: skip
@@ -124,6 +135,8 @@ def fit(
             step += 1
     if average:
         average.into(network)
+    if mean:
+        mean.into(network)
     network.eval()
     if saved is not None:
         saved.unlink(missing_ok=True)
@@ -202,6 +215,57 @@ class WeightAverage:
     def into(self, network: torch.nn.Module) -> None:
         """Give ``network``, the one that was averaged, the average."""
         torch._foreach_copy_(self.live, self.mean)
+
+
+def forward_in_groups(network: ReidNetwork, images: Tensor, group: int | None) -> Tensor:
+    """(B, D) pooled features, ``group`` images at a time."""
+    pooled: Tensor = (
+        network(images)[0] if group is None else torch.cat([network(part)[0] for part in images.split(group)])
+    )
+    return pooled
+
+
+class MeanNetwork:
+    """The temporal average of a network and its head, E <- a E + (1 - a) theta, and what it says of a batch.
+
+    Mean teachers (Tarvainen, Valpola, 2017) as in MMT (Ge et al., 2020): parameters are averaged with a = min(1 - 1 /
+    (t + 1), momentum) at step t, batch norm statistics are its own.
+    """
+
+    def __init__(self, network: ReidNetwork, head: torch.nn.Module, momentum: float) -> None:
+        self.network, self.head, self.momentum = copy.deepcopy(network), copy.deepcopy(head), momentum
+        for weight in (*self.network.parameters(), *self.head.parameters()):
+            weight.requires_grad_(False)
+        self.steps = torch.zeros((), dtype=torch.int64)
+        self.features = self.scores = torch.zeros(0)
+
+    @torch.no_grad()
+    def see(self, images: Tensor, group: int | None) -> None:
+        """Keep its ``features`` and ``scores`` of a normalised batch."""
+        self.network.to(images.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.head.to(images.device).train()
+        self.features = forward_in_groups(self.network, images, group).float()
+        self.scores = self.head(self.features).float()
+
+    @torch.no_grad()
+    def update(self, network: ReidNetwork, head: torch.nn.Module) -> None:
+        """Once after every step."""
+        momentum = min(1 - 1 / (int(self.steps) + 1), self.momentum)
+        for own, other in ((self.network, network), (self.head, head)):
+            for past, now in zip(own.parameters(), other.parameters(), strict=True):
+                past.lerp_(now, 1 - momentum)
+        self.steps += 1
+
+    def memory(self) -> dict[str, Tensor]:
+        """Its tensors, for `fit` to save."""
+        parts = {"network": self.network, "head": self.head}
+        found = {f"mean.{p}.{n}": v for p, module in parts.items() for n, v in module.state_dict().items()}
+        return {**found, "mean.steps": self.steps}
+
+    @torch.no_grad()
+    def into(self, network: ReidNetwork) -> None:
+        """Give the network the average."""
+        network.load_state_dict(self.network.state_dict())
 
 
 def fast_bf16(device: str) -> bool:
