@@ -323,3 +323,26 @@ def test_camera_labels_join_what_they_call_one_person_and_leak_nothing_across(ru
     )
     pipeline("run", "--run", run, "--camera-labels", "none", "--until", "associate")
     assert "Nothing to do" in pipeline("run", "--run", run, "--until", "associate").stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "sets"),
+    [
+        ("dal", "train.steps=3 train.round_steps=3 train.batch_images=8"),
+        ("race", "train.steps=3 train.round_steps=3 train.batch_images=8 train.embedding=16"),
+        ("reliable_soft", "train.steps=3 train.round_steps=3 train.batch_images=8"),
+        ("pul", "train.steps=3 train.round_steps=3 train.batch_images=8"),
+        ("tmc", "train.round_steps=3 train.batch_people=2 train.clip_frames=2 associate.min_samples=2 associate.k1=2"),
+        ("tastr", "train.epochs=1 train.round_epochs=1 train.batch_tracklets=4 train.batch_images=2"),
+    ],
+)
+def test_every_method_runs_two_rounds_and_is_cached(run, method, sets):
+    words = ("run", "--run", run, "--method", method, "--set", sets, "--until", "identify")
+    said = pipeline(*words).stdout
+    assert "train@1" in said and "Nothing to do" in pipeline(*words).stdout
+    folder = run / "train" / method
+    models = [pd.read_parquet(folder / f"round-{r}" / "model.parquet") for r in (0, 1)]
+    assert (run / "identify" / "model.pt").is_file()
+    assert models[0].steps.iloc[0] > 0 or method == "tmc"  # whose random network may find nobody dense enough
+    labels = pd.read_parquet(run / "associate" / method / "round-1" / "pseudo_labels.parquet")
+    assert labels.tracklet_id.str.contains("20260301T08").all()  # nothing after the cut
