@@ -332,7 +332,10 @@ def test_camera_labels_join_what_they_call_one_person_and_leak_nothing_across(ru
         ("race", "train.steps=3 train.round_steps=3 train.batch_images=8 train.embedding=16"),
         ("reliable_soft", "train.steps=3 train.round_steps=3 train.batch_images=8"),
         ("pul", "train.steps=3 train.round_steps=3 train.batch_images=8"),
-        ("tmc", "train.round_steps=3 train.batch_people=2 train.clip_frames=2 associate.min_samples=2 associate.k1=2"),
+        (
+            "tmc",
+            "train.round_steps=3 train.batch_people=2 train.clip_frames=2 associate.min_samples=2 associate.k1=2",
+        ),
         ("tastr", "train.epochs=1 train.round_epochs=1 train.batch_tracklets=4 train.batch_images=2"),
     ],
 )
