@@ -80,6 +80,8 @@ def build(method: str, rounds: int, *, optional: Collection[str] = ()) -> list[N
         nodes.append(Node(node_id, base, folder, round_, inputs))
 
     left_out = set(OPTIONAL) - set(optional)
+    if rounds < 0:
+        left_out |= {"camera_labels", "count"}  # whom only training asks
     for name in BEFORE_ROUNDS:
         if name not in left_out:
             add(name)
