@@ -19,7 +19,7 @@ from benchmarks.result import finish, machine
 from benchmarks.seeds import metrics
 from pipeline import schema
 from pipeline.manifests import BOXES, GALLERY, GROUND_TRUTH, PEOPLE
-from stages.evaluation.matching import match, matched_pids, tracklet_persons
+from stages.evaluation.matching import persons_of
 from stages.reid import gallery
 from stages.reid.features import cached_features, tracklet_features
 
@@ -33,7 +33,7 @@ def main() -> None:
     parts = schema.read(PEOPLE, RUN / "ground_truth" / PEOPLE.file).set_index("pid")
     people, queried = parts.role, parts.index[(parts.role == "test") & (parts.n_cameras > 1)]
     boxes = schema.read(BOXES, RUN / "isolate" / BOXES.file)
-    person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    person = persons_of(boxes, truth)
     asked = pd.concat(
         [
             pd.read_parquet(path).assign(shard=str((path.parent / "crops.tar").relative_to(RUN)))

@@ -37,7 +37,7 @@ from pipeline.manifests import (
 )
 from pipeline.runner import RECEIPT, Runner
 from pipeline.schema import Manifest
-from stages.evaluation.matching import match, matched_pids, tracklet_persons
+from stages.evaluation.matching import match, matched_pids, persons_of
 from stages.evaluation.tracking import visit_ids
 from stages.isolate import with_children
 
@@ -167,7 +167,7 @@ def true_labels(run: Path, cut: Cut) -> Tables:
         schema.read(CROPS, run / "isolate" / CROPS.file),
         cut[0],
     )
-    person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    person = persons_of(boxes, truth)
     pid = person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy(np.int32)
     known = tracklets[pid >= 0].assign(pid=pid[pid >= 0])[["tracklet_id", "camera_id", "pid"]]
     pairs = known.merge(known, on="pid", suffixes=("_a", "_b"))

@@ -51,14 +51,12 @@ def tracklet_labels(
         labelled: labelled boxes: video_id, camera_id, frame, id, x1, y1, x2, y2. An id of one camera says nothing about
             the same id of another: labels are counted anew in each camera, so that none can leak.
     """
-    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+    from stages.evaluation.matching import persons_of
 
     own = tracklets[tracklets.camera_id.isin(labelled.camera_id.unique())]
     seen = boxes[boxes.tracklet_id.isin(own.tracklet_id)].reset_index(drop=True)
     labelled = labelled.assign(pid=labelled.groupby("camera_id").id.transform(_count).astype("int32"))
-    person = tracklet_persons(
-        seen.tracklet_id, matched_pids(match(seen, labelled, min_iou), labelled)
-    ).reindex(own.tracklet_id, fill_value=-1)
+    person = persons_of(seen, labelled, min_iou).reindex(own.tracklet_id, fill_value=-1)
     table = own[["tracklet_id", "camera_id"]].assign(label=person.to_numpy("int32"))
     return table.sort_values("tracklet_id", ignore_index=True)
 

@@ -255,13 +255,13 @@ class Persons(NamedTuple):
 
 def true_persons(ctx: Context, tracklets: pd.DataFrame) -> Persons | None:
     """Whom the tracklets show; None without truth."""
-    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+    from stages.evaluation.matching import persons_of
 
     truth, boxes = ctx.read(GROUND_TRUTH), ctx.read(BOXES)
     if truth.empty:
         return None
     boxes = boxes[boxes.video_id.isin(truth.video_id)].reset_index(drop=True)
-    person = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    person = persons_of(boxes, truth)
     measured = tracklets.tracklet_id.isin(person.index) & (tracklets.t_start_us > ctx.source("cut")[0])
     return Persons(person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy(), measured.to_numpy())
 

@@ -101,10 +101,10 @@ def true_labels(ctx: Context, tracklets: pd.DataFrame) -> np.ndarray:
     """(T,) the true person of each training tracklet by majority; -1 for nobody and for people seen after the cut too."""
     import numpy as np
 
-    from stages.evaluation.matching import match, matched_pids, tracklet_persons
+    from stages.evaluation.matching import persons_of
 
     boxes, truth = ctx.read(BOXES), ctx.read(GROUND_TRUTH)
-    people = tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth), truth))
+    people = persons_of(boxes, truth)
     roles = ctx.read(PEOPLE).set_index("pid").role
     pid = np.array([people.get(t, -1) for t in tracklets.tracklet_id])
     return np.where(np.isin(pid, roles.index[roles == "train"]), pid, -1)

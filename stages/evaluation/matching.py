@@ -89,3 +89,12 @@ def tracklet_persons(tracklet_id: pd.Series, pid: np.ndarray) -> pd.Series:
     best = counts.sort_values(["n", "pid"], ascending=[False, True]).drop_duplicates("tracklet_id")
     person = best.set_index("tracklet_id").pid.reindex(boxes.index, fill_value=-1)
     return person.where(2 * matched >= boxes, -1).astype("int64").rename("pid")
+
+
+def persons_of(boxes: pd.DataFrame, truth: pd.DataFrame, min_iou: float = MIN_IOU) -> pd.Series:
+    """The person of each tracklet, as :func:`tracklet_persons`, from its boxes against the true ones.
+
+    Args:
+        boxes: columns tracklet_id, video_id, frame, x1, y1, x2, y2; truth: video_id, frame, x1, y1, x2, y2, pid.
+    """
+    return tracklet_persons(boxes.tracklet_id, matched_pids(match(boxes, truth, min_iou), truth))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.noise import noisy_tracklets
+from data.datasets.noise import noisy_tracklets
 
 
 def rates(person, camera, tracklet):
