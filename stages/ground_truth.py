@@ -60,6 +60,8 @@ def run(ctx: Context) -> None:
                 "have truth and video the same frame rate?"
             )
         parts.append(true_boxes(rows[inside], video, times_s, ctx.settings.scale))
+        if doubt := _drawn_at_another_size(parts[-1], int(video["width"]), int(video["height"])):
+            ctx.say(f"warning: {file}: {doubt}")
     truth = pd.concat(parts, ignore_index=True)
     people = roles(truth, videos.set_index("video_id").camera_id, *ctx.source("cut"))
     ctx.write(GROUND_TRUTH, truth)
@@ -67,6 +69,19 @@ def run(ctx: Context) -> None:
     counts = people.role.value_counts()
     ctx.note(
         boxes=len(truth), **{f"people_{role}": int(counts.get(role, 0)) for role in ("train", "test", "both")}
+    )
+
+
+def _drawn_at_another_size(boxes: pd.DataFrame, width: int, height: int) -> str:
+    """What is strange where many true boxes lie outside the picture, and what may mend it; else nothing."""
+    x, y = (boxes.x1 + boxes.x2) / 2, (boxes.y1 + boxes.y2) / 2
+    outside = 1 - (x.between(0, width) & y.between(0, height)).mean()
+    if not len(boxes) or outside <= 0.05:
+        return ""
+    fits = min(width / boxes.x2.max(), height / boxes.y2.max())
+    return (
+        f"{outside:.0%} of its boxes lie outside the {width}x{height} px of the video; if it was drawn at another size, "
+        f'say so: SET="ground_truth.scale={fits:.3g}" or a little less or more.'
     )
 
 

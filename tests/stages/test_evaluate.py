@@ -144,6 +144,22 @@ def test_no_truth_gives_empty_tables(site: Path) -> None:
     )
 
 
+def test_truth_drawn_at_another_size_is_said_with_what_mends_it(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth_of(site, site / "gt")
+    assert "another size" not in capsys.readouterr().out
+    large = tmp_path / "large"
+    large.mkdir()
+    for path in (site / "gt").glob("*.txt"):
+        rows = [line.split(",") for line in path.read_text().splitlines()]
+        grown = [[*r[:2], *(str(4 * float(v)) for v in r[2:6]), *r[6:]] for r in rows]
+        (large / path.name).write_text("".join(",".join(r) + "\n" for r in grown))
+    truth_of(site, large)
+    said = capsys.readouterr().out
+    assert "drawn at another size" in said and "ground_truth.scale=0." in said
+
+
 def test_truth_that_fits_no_video_is_a_user_error(site: Path) -> None:
     with pytest.raises(UserError, match="nothing for any video"):
         truth_of(site, site / "ingest")
