@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 PY := $(VENV)/bin/python
-STAGES := ingest detect track crop isolate camera_labels count associate train identify ground_truth evaluate export
+STAGES := ingest detect track crop isolate camera_labels associate train identify ground_truth evaluate export
 export VIDEOS TOPOLOGY METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN
 export YOLO_AUTOINSTALL := false
 

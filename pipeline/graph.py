@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import UserError, closest
 from pipeline.stage import Settings, Stage
 
-BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels", "count")
+BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels")
 ROUND = ("associate", "train")
 AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "export", "report")
 OPTIONAL = ("camera_labels", "supervised")  # run where their input was named, or they were asked for
@@ -81,7 +81,7 @@ def build(method: str, rounds: int, *, optional: Collection[str] = ()) -> list[N
 
     left_out = set(OPTIONAL) - set(optional)
     if rounds < 0:
-        left_out |= {"camera_labels", "count"}  # whom only training asks
+        left_out.add("camera_labels")  # which only training reads
     for name in BEFORE_ROUNDS:
         if name not in left_out:
             add(name)

@@ -119,18 +119,6 @@ CAMERA_LABELS = Manifest(
     ("tracklet_id",),
 )  # fmt: skip
 
-PEOPLE_COUNT = Manifest(
-    "people_count", 1, "How many people there are to learn from, estimated without labels. One row.",
-    (
-        Column("certain", _i32, "so many were seen apart at one instant"),
-        Column("low", _i32, "fewest"),
-        Column("guess", _i32, "the number that methods use"),
-        Column("high", _i32, "most"),
-    ),
-    ("guess",),
-    {"certain <= low <= guess <= high": lambda t: (t.certain <= t.low) & (t.low <= t.guess) & (t.guess <= t.high)},
-)  # fmt: skip
-
 ASSOCIATIONS = Manifest(
     "associations", 1, "Scored links between tracklets: the candidates a round considered.",
     (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.manifests import (
     ASSOCIATIONS,
     CAMERA_LABELS,
     CROPS,
     MODEL,
-    PEOPLE_COUNT,
     PSEUDO_LABELS,
     TRACKLETS,
     VIDEOS,
@@ -21,7 +22,8 @@ def run(ctx: Context) -> None:
     from stages.reid.model import start_checkpoint
     from stages.reid.training_part import training_footage
 
-    footage = training_footage(ctx)
+    learned_from = training_footage(ctx)
+    footage = replace(learned_from, people=lambda: estimated_people(ctx, learned_from))
     if footage.tracklets.empty and ctx.round == 0:
         ctx.say(_nothing_before_the_cut(ctx))
     checkpoint = ctx.paths(MODEL)[-1].parent / "model.pt" if ctx.has(MODEL) else start_checkpoint(ctx)
@@ -43,6 +45,33 @@ def run(ctx: Context) -> None:
     )
 
 
+def estimated_people(ctx: Context, footage: methods.Footage) -> int:
+    """How many people there are to learn from, without labels; the same in every round, by the run's first network."""
+    from stages.reid.features import cached_features, tracklet_features
+    from stages.reid.grouping import GroupingConfig, dense_prior, halves, weigh
+    from stages.reid.model import start_checkpoint
+    from stages.reid.people import count_people
+
+    tracklets, crops = footage.tracklets, footage.crops
+    if tracklets.empty:
+        return 0
+    features = cached_features(start_checkpoint(ctx), crops, ctx.run_dir, ctx.device)
+    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
+    log_prior, possible = dense_prior(footage.site, tracklets, footage.clock_std_s)
+    evidence = weigh(
+        means,
+        halves(features, crops, tracklets),
+        tracklets,
+        log_prior,
+        possible,
+        GroupingConfig.model_validate({}),
+    )
+    found = count_people(tracklets, evidence.log_odds, footage.certain_negatives())
+    ctx.say(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
+    ctx.note(people=found._asdict())
+    return found.guess
+
+
 def _nothing_before_the_cut(ctx: Context) -> str:
     import pandas as pd
 
@@ -59,7 +88,7 @@ def _nothing_before_the_cut(ctx: Context) -> str:
 STAGE = Stage(
     name="associate",
     inputs=(VIDEOS, TRACKLETS, CROPS),
-    extra_inputs=(MODEL, CAMERA_LABELS, PEOPLE_COUNT),
+    extra_inputs=(MODEL, CAMERA_LABELS),
     outputs=(ASSOCIATIONS, PSEUDO_LABELS),
     config=Settings,  # the method's own, see pipeline.graph
     version=1,

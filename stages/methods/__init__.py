@@ -34,14 +34,24 @@ class Footage:
 
     tracklets: TRACKLETS rows (T,), sorted by id; crops: CROPS rows (N,), sorted by tracklet and time.
     site: where and when; clock_std_s: camera → uncertainty of its clock, s, as `ingest` found it.
-    people: how many there are, as `count` estimates it without labels.
+    people: estimates how many there are, without labels; 0 where nobody knows.
     """
 
     tracklets: pd.DataFrame
     crops: pd.DataFrame
     site: Site
     clock_std_s: dict[str, float]
-    people: int | None = None
+    people: Callable[[], int] = lambda: 0
+
+    def certain_negatives(self) -> np.ndarray:
+        """(P, 2) rows i < j of tracklets that are certainly two people, see `camera_topology.prior`."""
+        from camera_topology.prior import certain_negatives
+
+        t = self.tracklets
+        return certain_negatives(
+            self.site, t.camera_id.to_numpy(), t.t_start_us.to_numpy(), t.t_end_us.to_numpy(),
+            clock_std_s=self.clock_std_s,
+        )  # fmt: skip
 
 
 class Method(Protocol):

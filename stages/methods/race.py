@@ -47,7 +47,7 @@ class AssociateConfig(Settings):
     """Sections 3.2 and 3.3."""
 
     anchors: int | None = Field(
-        None, ge=2, description="m; null: as many as there are people, by the estimate of `count`"
+        None, ge=2, description="m; null: as many as there are people, by the label-free estimate"
     )
     anchor_seed: int = Field(0, ge=0, description="seed of the choice of anchors")
     k: int = Field(15, ge=1, description="nearest anchors that a tracklet is rebuilt from (Eq. 3)")
@@ -175,18 +175,14 @@ def choose_anchors(
     """
     import numpy as np
 
-    from camera_topology.prior import certain_negatives
     from stages.reid.people import certain_group
 
     tracklets = footage.tracklets
     n = len(tracklets)
     if n == 0:
         return np.zeros(0, np.int64)
-    m = min(n, wanted or footage.people or int(tracklets.camera_id.value_counts().iloc[0]))
-    pairs = certain_negatives(
-        footage.site, tracklets.camera_id.to_numpy(), tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy(),
-        clock_std_s=footage.clock_std_s,
-    )  # fmt: skip
+    m = min(n, wanted or footage.people() or int(tracklets.camera_id.value_counts().iloc[0]))
+    pairs = footage.certain_negatives()
     order = random.permutation(n)
     grown = certain_group(n, pairs, order, most=m)
     rest = order[~np.isin(order, grown)][: m - len(grown)]

@@ -10,7 +10,7 @@ likeness to the people's centres (2.2). A classifier learns from both (2.3), and
 Deviations from the paper (the paper's own value in brackets):
   - The unit is a tracklet, as the mean of its frames [an image; a benchmark's image is a tracklet of one frame].
   - Reliable is the nearer share [cosine above 0.85: tied to a network that saw labelled people; min_cosine=0.85].
-  - M is the estimate of `count` [750 and 700, about the truth]. M_k is M too, as long as there
+  - M is the label-free estimate [750 and 700, about the truth]. M_k is M too, as long as there
     are two tracklets for a centre, and at least as many as were seen there at once [unsaid; most people pass most cameras].
   - Adam at 3.5e-4, batches of 64, the augmentation of the other methods [SGD 1e-3, momentum 0.9, batches of 16, shifts of
     45 px, rotation by 20 degrees, 224x224].
@@ -46,7 +46,7 @@ ROUNDS = 3
 class AssociateConfig(Settings):
     """Sections 2.1 and 2.2."""
 
-    people: int | None = Field(None, ge=2, description="M; null: the estimate of `count`")
+    people: int | None = Field(None, ge=2, description="M; null: the label-free estimate")
     by_camera: bool = Field(
         True, description="reliable by centres of the own camera (Eq. 3 to 5); PUL: false"
     )
@@ -96,7 +96,7 @@ def associate(
     from stages.reid.features import tracklet_features
 
     tracklets = footage.tracklets
-    m = min(settings.people or footage.people or 0, len(tracklets))
+    m = min(settings.people or footage.people(), len(tracklets))
     if m < 2:
         return ASSOCIATIONS.empty(), PSEUDO_LABELS.empty()
     ids = tracklets.tracklet_id.to_numpy(str)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from camera_topology.site import without_file
-from pipeline.manifests import CAMERA_LABELS, CROPS, PEOPLE_COUNT, TRACKLETS, VIDEOS
+from pipeline.manifests import CAMERA_LABELS, CROPS, TRACKLETS, VIDEOS
 from pipeline.stage import Context
 from stages.methods import Footage
 
@@ -68,8 +68,7 @@ def training_footage(ctx: Context) -> Footage:
         tracklets, crops = as_labelled(tracklets, crops, ctx.read(CAMERA_LABELS))
     # A stage that did not declare the site must not depend on it: it gets one that says nothing.
     site = ctx.sources.get("site") or without_file([])
-    people = int(ctx.read(PEOPLE_COUNT).guess.iloc[0]) if ctx.has(PEOPLE_COUNT) else None
-    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), people)
+    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)))
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:

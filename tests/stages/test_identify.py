@@ -357,9 +357,9 @@ def test_files_for_users(tmp_path):
     ).astype(empty.dtypes.to_dict())
     empty = BOXES.empty()
     boxes = pd.DataFrame(
-        [("t1", "gate_1", f, f * 100_000, 1.0, 2.0, 11.0, 32.0, 0.9) for f in (8, 9)]
-        + [("t1", "gate_2", 0, 1_000_000, 1.0, 2.0, 11.0, 32.0, 0.9)]
-        + [("t2", "gate_1", 3, 300_000, 5.0, 2.0, 11.0, 32.0, 0.9)],
+        [("t1", "gate_1", f, f * 100_000, 1.0, 2.0, 11.0, 32.0, 0.9, 1.0, 1.0) for f in (8, 9)]
+        + [("t1", "gate_2", 0, 1_000_000, 1.0, 2.0, 11.0, 32.0, 0.9, 1.0, 1.0)]
+        + [("t2", "gate_1", 3, 300_000, 5.0, 2.0, 11.0, 32.0, 0.9, 1.0, 1.0)],
         columns=list(empty.columns),
     ).astype(empty.dtypes.to_dict())
     empty = TRACKLETS.empty()
