@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from data.video import Frame
     from stages.detectors.yolo import Detector
+
+
+T = TypeVar("T")
+_FRAMES_AT_ONCE = 1000
 
 
 class DetectConfig(Settings):
@@ -113,6 +118,8 @@ def detect_people(
     Args:
         source: its weights, or 'motion'; video: a row of VIDEOS; networks: folder of those exported here.
     """
+    import pandas as pd
+
     from data.video import read_frames
     from pipeline import schema
     from pipeline.progress import bar
@@ -128,13 +135,28 @@ def detect_people(
             looked_at.append(Moment(frame.index, frame.media_time_s))
             yield frame.rgb()
 
-    boxes = list(detector.stream(images()))
-    if settings.box_from == "keypoints":
-        boxes = [boxes_from_keypoints(b, (int(video["height"]), int(video["width"]))) for b in boxes]
-    table, poses = to_tables(video, looked_at, boxes, settings.min_person_height_px)
+    parts: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    n_frames = 0
+    size = (int(video["height"]), int(video["width"]))
+    # Tables a part at a time: a Python object for each frame of a long video would be most of the memory.
+    for boxes in batched(detector.stream(images()), _FRAMES_AT_ONCE):
+        if settings.box_from == "keypoints":
+            boxes = [boxes_from_keypoints(b, size) for b in boxes]
+        seen, looked_at[: len(boxes)] = looked_at[: len(boxes)], []
+        parts.append(to_tables(video, seen, list(boxes), settings.min_person_height_px))
+        n_frames += len(boxes)
+    table = pd.concat([DETECTIONS.empty(), *(part[0] for part in parts)], ignore_index=True)
+    poses = pd.concat([KEYPOINTS.empty(), *(part[1] for part in parts)], ignore_index=True)
     schema.write(DETECTIONS, table, folder / DETECTIONS.file)
     schema.write(KEYPOINTS, poses, folder / KEYPOINTS.file)
-    return _sentence(video, len(looked_at), len(table), started)
+    return _sentence(video, n_frames, len(table), started)
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last one shorter (itertools.batched is younger than Python 3.11)."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
 
 
 @lru_cache(maxsize=1)  # one network in memory at a time
