@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pipeline.digest import table_digest
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, VIDEOS
 from pipeline.shards import Shard
@@ -49,7 +50,7 @@ def run(ctx: Context) -> None:
     recorded = videos[videos.video_id.isin(wanted.video_id)].sort_values("video_id").to_dict("records")
     for video in recorded:
         mine, around = (t[t.video_id == video["video_id"]].reset_index(drop=True) for t in (wanted, boxes))
-        key = {"video": video["digest"], "chosen": _digest(mine), "around": _digest(around)}
+        key = {"video": video["digest"], "chosen": table_digest(mine), "around": table_digest(around)}
         where = (Path(video["path"]), str(video["video_id"]), chosen, ctx.paths(BOXES)[-1])
         shards.append(Shard(key, partial(cut_video, *where, s)))
     tables = [CROPS.empty()]
@@ -130,14 +131,6 @@ def cut_video(
     )
     schema.write(CROPS, cut[[c.name for c in CROPS.columns]], folder / CROPS.file)
     return f"{video_id}: {len(cut)} crops in {time.perf_counter() - started:.1f} s"
-
-
-def _digest(table: pd.DataFrame) -> str:
-    import hashlib
-
-    import pandas as pd
-
-    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 STAGE = Stage(

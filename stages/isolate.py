@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -74,6 +73,7 @@ def run(context: Context) -> None:
     from stages.reid.features import cached_features
     from stages.reid.isolation import calibrate_eps, co_occurring
     from stages.reid.model import start_checkpoint
+    from stages.reid.rows import rows_by_tracklet
 
     config: IsolateConfig = context.settings
     train_until_us, _ = context.source("cut")
@@ -260,6 +260,8 @@ def contacts(
     """
     import numpy as np
 
+    from stages.reid.rows import rows_by_tracklet
+
     position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
     boxes = boxes.sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     index, t = boxes.tracklet_id.map(position).to_numpy(), boxes.t_utc_us.to_numpy()
@@ -293,15 +295,6 @@ def apart(pairs: npt.NDArray[np.integer], touching: set[tuple[int, int]]) -> npt
 
     clean = np.array([(int(i), int(j)) not in touching for i, j in pairs], bool)
     return pairs[clean] if clean.sum() >= MIN_PAIRS else pairs
-
-
-def rows_by_tracklet(tracklet: npt.NDArray[np.integer], n: int) -> list[npt.NDArray[np.int64]]:
-    """For each of n tracklets the rows that are its own; rows of -1 are nobody's."""
-    import numpy as np
-
-    order = np.argsort(tracklet, kind="stable")
-    ends = np.searchsorted(tracklet[order], np.arange(n + 1))
-    return [order[a:b].astype(np.int64) for a, b in pairwise(ends)]
 
 
 def _write(context: Context, tracklets: pd.DataFrame, boxes: pd.DataFrame, crops: pd.DataFrame) -> None:

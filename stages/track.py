@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pipeline.digest import table_digest
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, DETECTIONS, KEYPOINTS, TRACKLETS, VIDEOS
 from pipeline.shards import Shard
@@ -69,7 +70,7 @@ def run(ctx: Context) -> None:
     shards = []
     for camera_id, mine in detections.groupby("camera_id", sort=True):
         own = mine.drop(columns="camera_id").reset_index(drop=True)
-        key = {"camera": camera_id, "detections": _digest(own)}
+        key = {"camera": camera_id, "detections": table_digest(own)}
         files = sorted(own.video_id.unique())
         shards.append(Shard(key, partial(track_files, str(camera_id), files, source, poses, ctx.settings)))
     tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
@@ -234,16 +235,6 @@ def to_tables(camera_id: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
     tracklets["camera_id"] = camera_id
     names = [c.name for c in TRACKLETS.columns]
     return tracklets[names], boxes[[c.name for c in BOXES.columns]].reset_index(drop=True)
-
-
-def _digest(table: pd.DataFrame) -> str:
-    import hashlib
-
-    import pandas as pd
-
-    if "points" in table:
-        table = table.assign(points=table.points.map(lambda points: points.tobytes()))
-    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 STAGE = Stage(

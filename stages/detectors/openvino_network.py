@@ -105,8 +105,9 @@ class OpenVinoDetector:
         steps.input().model().set_layout(ov.Layout("NCHW"))
         core = ov.Core()
         hints = {"PERFORMANCE_HINT": "THROUGHPUT"}
-        if precision == "f32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            hints |= {"INFERENCE_PRECISION_HINT": precision} if precision else {}
+        able = precision == "f32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision and able:
+            hints["INFERENCE_PRECISION_HINT"] = precision
         compiled = core.compile_model(steps.build(), "CPU", hints)
         # One more than it works on at once, so that the next frame lies ready.
         in_flight = max(4, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stages.tracking.keypoints import MIN_SCORE
+
 MARGIN = 0.1
 MIN_KEYPOINTS = 4
-MIN_SCORE = 0.3
 
 Boxes = npt.NDArray[np.float32]
 

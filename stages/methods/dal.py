@@ -87,6 +87,7 @@ def associate(
     import torch
 
     from stages.reid.features import tracklet_features
+    from stages.reid.links import link_table
 
     tracklets = footage.tracklets
     labels = within_camera_labels(tracklets)
@@ -96,21 +97,8 @@ def associate(
     x = torch.from_numpy(tracklet_features(features(), list(footage.crops.tracklet_id), list(ids)))
     camera = torch.from_numpy(pd.factorize(tracklets.camera_id)[0])
     nearest, consistent = cyclic_ranking(torch.arange(len(ids)), x, camera, settings.cycle)
-    own = np.arange(len(ids))
-    pairs = np.sort(np.stack([ids[own], ids[nearest.numpy()]]), axis=0)
     distance = (x - x[nearest]).norm(dim=1).numpy()
-    start, end = (tracklets[c].to_numpy() for c in ("t_start_us", "t_end_us"))
-    other = nearest.numpy()
-    links = pd.DataFrame(
-        {
-            "tracklet_a": pairs[0],
-            "tracklet_b": pairs[1],
-            "distance": distance,
-            "joint_distance": distance,
-            "transit_time_s": np.maximum(start[other] - end[own], start[own] - end[other]) / 1e6,
-            "kept": consistent.numpy(),
-        }
-    )
+    links = link_table(tracklets, np.arange(len(ids)), nearest.numpy(), distance, consistent.numpy())
     links = links.sort_values("kept", ascending=False).drop_duplicates(["tracklet_a", "tracklet_b"])
     return links.reset_index(drop=True), labels
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
+from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
 from stages.methods import Footage
 from stages.reid.within_camera import crop_rows
@@ -87,30 +87,21 @@ def associate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Round 0 labels the anchors; later rounds what the anchors explain well enough."""
     import numpy as np
-    import pandas as pd
+
+    from stages.reid.links import link_table, site_labels
 
     tracklets = footage.tracklets
     anchors = choose_anchors(footage, settings.anchors, np.random.default_rng(settings.anchor_seed))
     if round_ == 0 or len(anchors) < 2:
-        return ASSOCIATIONS.empty(), _labels(tracklets, anchors, np.arange(len(anchors)))
+        return ASSOCIATIONS.empty(), site_labels(tracklets, anchors, np.arange(len(anchors)))
     x = hulls(features(), crop_rows(footage), len(tracklets), settings)
     others = np.setdiff1d(np.arange(len(tracklets)), anchors)
     label, weight, distance = estimate_labels(x[others], x[anchors], settings)
     nearest = np.where(label >= 0, label, weight.argmax(1)) if len(others) else label
-    ids = tracklets.tracklet_id.to_numpy(str)
-    ends = np.sort(np.stack([ids[others], ids[anchors[nearest]]]), axis=0)
-    start, end = (tracklets[c].to_numpy() for c in ("t_start_us", "t_end_us"))
-    other = anchors[nearest]
     d = distance[np.arange(len(others)), nearest]
-    links = pd.DataFrame(
-        {
-            "tracklet_a": ends[0], "tracklet_b": ends[1], "distance": d, "joint_distance": d,
-            "transit_time_s": np.maximum(start[other] - end[others], start[others] - end[other]) / 1e6,
-            "kept": label >= 0,
-        }
-    )  # fmt: skip
+    links = link_table(tracklets, others, anchors[nearest], d, label >= 0)
     rows = np.concatenate([anchors, others[label >= 0]])
-    return links, _labels(tracklets, rows, np.concatenate([np.arange(len(anchors)), label[label >= 0]]))
+    return links, site_labels(tracklets, rows, np.concatenate([np.arange(len(anchors)), label[label >= 0]]))
 
 
 def train(
@@ -131,15 +122,15 @@ def train(
     from torch import nn
     from torch.nn import functional
 
-    from stages.reid.samplers import frame_batches
+    from stages.reid.links import label_of_tracklets
+    from stages.reid.samplers import frame_batches, in_tenths
     from stages.reid.training import cosine, fit
 
     steps = settings.steps if round_ == 0 else settings.round_steps
     people = int(pseudo_labels.pseudo_label.nunique())
     if not steps or people < 2:
         return
-    of_tracklet = footage.tracklets.tracklet_id.map(pseudo_labels.set_index("tracklet_id").pseudo_label)
-    label = of_tracklet.fillna(-1).to_numpy(np.int64)
+    label = label_of_tracklets(footage.tracklets, pseudo_labels)
     rows = crop_rows(footage)
     labelled = np.where(label[rows] >= 0, rows, -1)
     torch.manual_seed(seed + 1000 * round_)
@@ -157,10 +148,8 @@ def train(
         labelled, label[rows], settings.batch_images, steps, np.random.default_rng([seed, round_]),
         max_crops_per_tracklet=settings.images_per_tracklet,
     )  # fmt: skip
-    drawn = list(batches)
-    tenth = max(1, -(-steps // 10))
     yield from fit(
-        network, images, [drawn[i : i + tenth] for i in range(0, len(drawn), tenth)], loss, schedule=cosine(10),
+        network, images, in_tenths(list(batches)), loss, schedule=cosine(10),
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
         device=device, saved=saved, head=classifier,
     )  # fmt: skip
@@ -199,11 +188,11 @@ def hulls(
     """
     import numpy as np
 
+    from stages.reid.rows import rows_by_tracklet
+
     found = np.zeros((n, features.shape[1]))
-    order = np.argsort(crop_row, kind="stable")
-    ends = np.searchsorted(crop_row[order], np.arange(n + 1))
-    for i in range(n):
-        frames = features[order[ends[i] : ends[i + 1]]].astype(np.float64)
+    for i, rows in enumerate(rows_by_tracklet(crop_row, n)):
+        frames = features[rows].astype(np.float64)
         if len(frames):
             found[i] = (
                 affine_hull(frames, settings.hull_target, settings.hull_delta)
@@ -313,11 +302,3 @@ def anchor_graph_labels(weight: npt.NDArray[np.floating], gamma: float) -> npt.N
     soft = np.linalg.solve(np.eye(len(gram)) + gamma * laplacian, np.eye(len(gram)))
     scores = z @ soft
     return np.asarray((scores / np.maximum(scores.sum(0), 1e-12)).argmax(1), np.int64)
-
-
-def _labels(
-    tracklets: pd.DataFrame, rows: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]
-) -> pd.DataFrame:
-    return PSEUDO_LABELS.empty()[[]].assign(
-        tracklet_id=tracklets.tracklet_id.to_numpy()[rows], group="site", pseudo_label=labels, weight=1.0
-    )

@@ -94,6 +94,7 @@ def associate(
     import pandas as pd
 
     from stages.reid.features import tracklet_features
+    from stages.reid.links import link_table, pairs_across
 
     tracklets = footage.tracklets
     m = min(settings.people or footage.people(), len(tracklets))
@@ -108,7 +109,8 @@ def associate(
         for i, share in zip(unreliable, soft_labels(f[unreliable], c, settings.temperature), strict=True):
             labels += [(ids[i], "site", int(j), float(share[j])) for j in np.flatnonzero(share > 1e-4)]
     table = pd.DataFrame(labels, columns=["tracklet_id", "group", "pseudo_label", "weight"])
-    return links(tracklets, f, hard), table
+    a, b = pairs_across(hard, tracklets.camera_id.to_numpy(str))
+    return link_table(tracklets, a, b, np.linalg.norm(f[a] - f[b], axis=1), True), table
 
 
 def train(
@@ -129,7 +131,7 @@ def train(
     from torch import nn
     from torch.nn import functional
 
-    from stages.reid.samplers import frame_batches
+    from stages.reid.samplers import frame_batches, in_tenths
     from stages.reid.training import cosine, fit
 
     steps = settings.steps if round_ == 0 else settings.round_steps
@@ -158,9 +160,8 @@ def train(
             max_crops_per_tracklet=settings.images_per_tracklet,
         )
     )  # fmt: skip
-    tenth = max(1, -(-steps // 10))
     yield from fit(
-        network, images, [drawn[i : i + tenth] for i in range(0, len(drawn), tenth)], loss, schedule=cosine(10),
+        network, images, in_tenths(drawn), loss, schedule=cosine(10),
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
         device=device, saved=saved, head=classifier,
     )  # fmt: skip
@@ -239,28 +240,6 @@ def seen_at_once(footage: Footage) -> dict[str, int]:
         start, end = own.t_start_us.to_numpy(), own.t_end_us.to_numpy()
         found[str(camera)] = int(max(((start <= t) & (end >= t)).sum() for t in start))
     return found
-
-
-def links(
-    tracklets: pd.DataFrame, f: npt.NDArray[np.floating], hard: npt.NDArray[np.integer]
-) -> pd.DataFrame:
-    """ASSOCIATIONS: every pair of two cameras that got one hard label."""
-    import numpy as np
-    import pandas as pd
-
-    ids, camera = tracklets.tracklet_id.to_numpy(str), tracklets.camera_id.to_numpy(str)
-    start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
-    i, j = np.triu_indices(len(ids), 1)
-    same = (hard[i] >= 0) & (hard[i] == hard[j]) & (camera[i] != camera[j])
-    i, j = i[same], j[same]
-    ends = np.sort(np.stack([ids[i], ids[j]]), axis=0)
-    distance = np.linalg.norm(f[i] - f[j], axis=1)
-    return pd.DataFrame(
-        {
-            "tracklet_a": ends[0], "tracklet_b": ends[1], "distance": distance, "joint_distance": distance,
-            "transit_time_s": np.maximum(start[j] - end[i], start[i] - end[j]) / 1e6, "kept": True,
-        }
-    )  # fmt: skip
 
 
 def label_matrix(

@@ -83,6 +83,7 @@ def associate(
     import numpy as np
 
     from stages.reid.jaccard import data_dependent_eps, jaccard_distances
+    from stages.reid.links import link_table, pairs_across, site_labels
 
     tracklets = footage.tracklets
     if len(tracklets) < 2:
@@ -93,7 +94,9 @@ def associate(
     distance = jaccard_distances(f, settings.k1, settings.k2)
     eps = settings.eps or data_dependent_eps(distance, settings.pairs_per_tracklet / len(tracklets))
     hard = density_clusters(distance, eps, settings.min_samples)
-    return links(tracklets, distance, hard), _labels(tracklets, hard)
+    i, j = pairs_across(hard, tracklets.camera_id.to_numpy(str))
+    links = link_table(tracklets, i, j, stored_distances(distance, i, j), True)
+    return links, site_labels(tracklets, hard >= 0, hard[hard >= 0])
 
 
 def train(
@@ -115,13 +118,13 @@ def train(
 
     from stages.reid.features import store_features
     from stages.reid.images import Augmentation
+    from stages.reid.links import label_of_tracklets
     from stages.reid.samplers import clip_batches
     from stages.reid.training import MeanNetwork, fit
 
     if not settings.round_steps or pseudo_labels.pseudo_label.nunique() < 2:
         return
-    of_tracklet = footage.tracklets.tracklet_id.map(pseudo_labels.set_index("tracklet_id").pseudo_label)
-    label = of_tracklet.fillna(-1).to_numpy(np.int64)
+    label = label_of_tracklets(footage.tracklets, pseudo_labels)
     rows = crop_rows(footage)
     # The classifier begins each round as the clusters' normalised means.
     centres = cluster_means(store_features(network, images, device), label[rows])
@@ -225,12 +228,12 @@ def clip_means(
     """
     import numpy as np
 
-    order = np.argsort(row, kind="stable")
-    ends = np.searchsorted(row[order], np.arange(n + 1))
+    from stages.reid.rows import rows_by_tracklet
+
     found = np.zeros((n, features.shape[1]), np.float32)
-    for i in range(n):
-        begin = int(random.integers(0, max(ends[i + 1] - ends[i] - frames, 0) + 1)) + ends[i]
-        own = features[order[begin : min(begin + frames, ends[i + 1])]]
+    for i, rows in enumerate(rows_by_tracklet(row, n)):
+        begin = int(random.integers(0, max(len(rows) - frames, 0) + 1))
+        own = features[rows[begin : begin + frames]]
         found[i] = own.mean(0) if len(own) else 0
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
@@ -255,32 +258,12 @@ def cluster_means(
     return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def links(tracklets: pd.DataFrame, distance: Any, hard: npt.NDArray[np.integer]) -> pd.DataFrame:
-    """ASSOCIATIONS: every pair of two cameras in one cluster."""
+def stored_distances(
+    distance: Any, i: npt.NDArray[np.integer], j: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """(P,) entries of a sparse matrix in which what is not stored is far, at distance one."""
     import numpy as np
-    import pandas as pd
 
-    ids, camera = tracklets.tracklet_id.to_numpy(str), tracklets.camera_id.to_numpy(str)
-    start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
-    i, j = np.triu_indices(len(ids), 1)
-    same = (hard[i] >= 0) & (hard[i] == hard[j]) & (camera[i] != camera[j])
-    i, j = i[same], j[same]
-    ends = np.sort(np.stack([ids[i], ids[j]]), axis=0)
-    stored = distance.copy()
-    stored.data = 1 - stored.data  # so that what is not stored reads as nought, and is far
-    d = 1 - np.asarray(stored[i, j], np.float64).ravel()
-    return pd.DataFrame(
-        {
-            "tracklet_a": ends[0], "tracklet_b": ends[1], "distance": d, "joint_distance": d,
-            "transit_time_s": np.maximum(start[j] - end[i], start[i] - end[j]) / 1e6, "kept": True,
-        }
-    )  # fmt: skip
-
-
-def _labels(tracklets: pd.DataFrame, hard: npt.NDArray[np.integer]) -> pd.DataFrame:
-    return PSEUDO_LABELS.empty()[[]].assign(
-        tracklet_id=tracklets.tracklet_id.to_numpy()[hard >= 0],
-        group="site",
-        pseudo_label=hard[hard >= 0],
-        weight=1.0,
-    )
+    likeness = distance.copy()
+    likeness.data = 1 - likeness.data  # so that what is not stored reads as nought, and is far
+    return 1 - np.asarray(likeness[i, j], np.float64).ravel()

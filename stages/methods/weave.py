@@ -82,9 +82,9 @@ def associate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Round 0 labels every tracklet inside its camera; later rounds label confident members of clusters site-wide."""
     import numpy as np
-    import pandas as pd
 
     from stages.reid.features import tracklet_features
+    from stages.reid.links import site_labels
 
     if round_ == 0:
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
@@ -96,15 +96,7 @@ def associate(
     groups = groups.loc[tracklets.tracklet_id]
     sure = groups.confidence.to_numpy() >= settings.min_confidence
     links = cross_camera_links(tracklets, means, log_prior, groups.identity.to_numpy(), sure)
-    labels = pd.DataFrame(
-        {
-            "tracklet_id": tracklets.tracklet_id[sure],
-            "group": "site",
-            "pseudo_label": groups.identity.to_numpy(np.int32)[sure],
-            "weight": 1.0,
-        }
-    )
-    return links, labels
+    return links, site_labels(tracklets, sure, groups.identity.to_numpy(np.int32)[sure])
 
 
 def cross_camera_links(
@@ -112,24 +104,12 @@ def cross_camera_links(
 ) -> pd.DataFrame:
     """ASSOCIATIONS: every cross-camera pair inside a cluster, kept where both members are sure."""
     import numpy as np
-    import pandas as pd
 
-    ids, camera = tracklets.tracklet_id.to_numpy(str), tracklets.camera_id.to_numpy(str)
-    start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
-    i, j = np.triu_indices(len(tracklets), 1)
-    linked = (identity[i] == identity[j]) & (camera[i] != camera[j])
-    i, j = i[linked], j[linked]
+    from stages.reid.links import link_table, pairs_across
+
+    i, j = pairs_across(identity, tracklets.camera_id.to_numpy(str))
     distance = np.linalg.norm(means[i] - means[j], axis=1)
-    return pd.DataFrame(
-        {
-            "tracklet_a": np.where(ids[i] < ids[j], ids[i], ids[j]),
-            "tracklet_b": np.where(ids[i] < ids[j], ids[j], ids[i]),
-            "distance": distance,
-            "joint_distance": distance / np.exp(log_prior[i, j]),
-            "transit_time_s": np.maximum(start[j] - end[i], start[i] - end[j]) / 1e6,
-            "kept": sure[i] & sure[j],
-        }
-    )
+    return link_table(tracklets, i, j, distance, sure[i] & sure[j], distance / np.exp(log_prior[i, j]))
 
 
 def train(
@@ -190,7 +170,7 @@ def site_batches(
     """
     import pandas as pd
 
-    from stages.reid.samplers import identity_batches
+    from stages.reid.samplers import identity_batches, in_tenths
 
     tracklets = footage.tracklets
     camera = pseudo_labels.tracklet_id.map(tracklets.set_index("tracklet_id").camera_id)
@@ -208,6 +188,4 @@ def site_batches(
             labels_per_batch=settings.batch_tracklets, crops_per_label=settings.batch_images,
             max_crops_per_tracklet=settings.images_per_tracklet, rng=random,
         )  # fmt: skip
-    tenth = max(1, -(-settings.round_steps // 10))
-    for start in range(0, settings.round_steps, tenth):
-        yield drawn[start : min(start + tenth, settings.round_steps)]
+    yield from in_tenths(drawn[: settings.round_steps])

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from stages.reid.rows import rows_by_tracklet
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
@@ -247,6 +248,12 @@ def frame_batches(
         yield Batch(chosen, label[chosen], tracklet[chosen])
 
 
+def in_tenths(batches: Sequence[Batch]) -> list[Sequence[Batch]]:
+    """The batches as at most ten epochs of equal length, the last one shorter: for a rate that falls by epochs."""
+    tenth = max(1, -(-len(batches) // 10))
+    return [batches[start : start + tenth] for start in range(0, len(batches), tenth)]
+
+
 def clip_batches(
     crop_tracklet: Ints,
     crop_t_us: Ints,
@@ -296,10 +303,7 @@ def _pools(
     crop_tracklet: Ints, n_tracklets: int, most: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
     """The crops of each tracklet that take part, at most ``most`` at random."""
-    crop_tracklet = np.asarray(crop_tracklet)
-    order = np.argsort(crop_tracklet, kind="stable")
-    ends = np.searchsorted(crop_tracklet[order], np.arange(n_tracklets + 1))
-    pools = [order[a:b].astype(np.int64) for a, b in pairwise(ends)]
+    pools = rows_by_tracklet(np.asarray(crop_tracklet), n_tracklets)
     return [rng.choice(p, most, replace=False) if len(p) > most else p for p in pools]
 
 
