@@ -37,7 +37,7 @@ WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
 	--device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
 
-.PHONY: help setup all demo supervised report status plan metrics test check bench clean $(STAGES)
+.PHONY: help setup all demo supervised report status plan metrics test check bench table clean $(STAGES)
 
 help: ## this page
 	@echo "make all                                        the embedded demo site, from video to report"
@@ -97,6 +97,9 @@ check: $(VENV)/.installed-test ## lint and types
 bench: $(VENV)/.installed-test ## a measurement: make bench NAME=…
 	@test -f "benchmarks/$(NAME).py" || { echo "error: NAME=$(NAME): choose one of $$(cd benchmarks && ls *.py | sed 's/\.py//' | tr '\n' ' ')" >&2; exit 2; }
 	@$(PY) -m benchmarks.$(NAME)
+
+table: $(VENV)/.installed-test runs/demo-site/site.yaml ## every method on the demo site and market-site, over seeds: the README's table
+	@$(PY) -m benchmarks.table
 
 clean: ## remove one run: make clean RUN=runs/x
 	@test -d "$$RUN" || { echo "error: RUN=$$RUN: no such folder" >&2; exit 2; }

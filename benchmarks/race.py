@@ -30,7 +30,7 @@ def main() -> None:
     x = hulls(frames, np.repeat(np.arange(SEQUENCES), FRAMES), SEQUENCES, settings)
     hull_s = time.perf_counter() - start
     start = time.perf_counter()
-    label, _, _ = estimate_labels(x[ANCHORS:], x[:ANCHORS], settings)
+    label = estimate_labels(x[ANCHORS:], x[:ANCHORS], settings)
     estimate_s = time.perf_counter() - start
     right = who[:ANCHORS][label] == who[ANCHORS:]
     rows = [{"hulls, s": hull_s, "label estimation, s": estimate_s, "labelled": float((label >= 0).mean()),

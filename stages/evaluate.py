@@ -141,7 +141,7 @@ def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: p
 def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: ModelState) -> None:
     """Fill in association: each round's kept links, and those of the round the final model comes from."""
     from pipeline import schema
-    from stages.evaluation.association import link_scores
+    from stages.evaluation.association import LINK_SCORES, link_scores
 
     train_until_us, _ = ctx.source("cut")
     tracklets = ctx.read(TRACKLETS)
@@ -157,8 +157,8 @@ def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: Model
         rounds.append({"round": int(path.parent.name.rpartition("-")[2]), **scores})
     linking = [r for r in rounds if r["pairs"]]
     chosen = next((r for r in linking if r["round"] == final.round), linking[-1] if linking else None)
-    chosen = chosen or (rounds[-1] if rounds else {"precision": None, "recall": None})
-    metrics["association"] = {"precision": chosen["precision"], "recall": chosen["recall"], "rounds": rounds}
+    chosen = chosen or (rounds[-1] if rounds else dict.fromkeys(LINK_SCORES))
+    metrics["association"] = {**{name: chosen[name] for name in LINK_SCORES}, "rounds": rounds}
 
 
 def _identify(
@@ -277,7 +277,7 @@ STAGE = Stage(
     ),
     outputs=(RANKINGS, MEASURES),
     config=EvaluateConfig,
-    version=2,
+    version=3,
     run=run,
     sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
     extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),

@@ -11,6 +11,8 @@ import pandas as pd
 
 from stages.evaluation.tracking import ratio
 
+LINK_SCORES = ("precision", "recall", "f")
+
 
 def count_pairs(label: np.ndarray, camera: np.ndarray) -> int:
     """Number of unordered pairs of the same label and different cameras; label, camera (N,), no pair is built."""
@@ -41,7 +43,7 @@ def link_scores(links: pd.DataFrame, person: pd.Series, camera: pd.Series) -> di
         person, camera: tracklet_id → pid (-1 for nobody), camera_id, of all tracklets the round could have linked.
 
     Returns:
-        precision, recall, pairs (how many cross-camera links were kept).
+        precision, recall, f (their harmonic mean), pairs (how many cross-camera links were kept).
     """
     kept = links[links.kept]
     kept = kept[kept.tracklet_a.map(camera).to_numpy() != kept.tracklet_b.map(camera).to_numpy()]
@@ -49,4 +51,9 @@ def link_scores(links: pd.DataFrame, person: pd.Series, camera: pd.Series) -> di
     hits = int(((a == b) & (a >= 0)).sum())
     real = person[person >= 0]
     true = count_pairs(real.to_numpy(), camera.reindex(real.index).to_numpy())
-    return {"precision": ratio(hits, len(kept)), "recall": ratio(hits, true), "pairs": len(kept)}
+    return {
+        "precision": ratio(hits, len(kept)),
+        "recall": ratio(hits, true),
+        "f": ratio(2 * hits, len(kept) + true),
+        "pairs": len(kept),
+    }

@@ -16,7 +16,7 @@ def empty_metrics() -> dict[str, Any]:
             "supervised": None,
             "end_to_end": dict(pair),
         },
-        "association": {"precision": None, "recall": None, "rounds": []},
+        "association": {"precision": None, "recall": None, "f": None, "rounds": []},
         "identities": {"idf1": None, "pair_precision": None, "pair_recall": None},
         "detection": {"precision": None, "recall": None},
         "tracking": dict.fromkeys(("idf1", "purity", "switches", "r_fm", "r_sw")),
@@ -70,7 +70,7 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         ("detection", "detection", (("precision", "precision"), ("recall", "recall"))),
         ("tracking", "tracking", _FOLLOWED),
         ("  after isolation", "isolation", _FOLLOWED),
-        ("association", "association", (("precision", "precision"), ("recall", "recall"))),
+        ("association", "association", (("precision", "precision"), ("recall", "recall"), ("F", "f"))),
         (
             "identities",
             "identities",

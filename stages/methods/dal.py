@@ -73,6 +73,12 @@ class TrainConfig(Settings):
         lt=1,
         description="of the running mean of the weights, which is used in the end; null: none",
     )
+    light: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="white balance, exposure, gamma and contrast are varied by up to this factor",
+    )
 
 
 def associate(
@@ -121,6 +127,7 @@ def train(
     import torch
     from torch.nn import functional
 
+    from stages.reid.images import Augmentation
     from stages.reid.samplers import frame_batches
     from stages.reid.training import fit
 
@@ -149,7 +156,7 @@ def train(
     yield from fit(
         network, images, [batches], loss, learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay, average_decay=settings.average_decay, seed=seed + 1000 * round_,
-        device=device, saved=saved, memory=memory,
+        augmentation=Augmentation(light=settings.light), device=device, saved=saved, memory=memory,
     )  # fmt: skip
 
 

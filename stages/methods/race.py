@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from stages.reid.samplers import Batch
 
-VERSION = 1
+VERSION = 2
 ROUNDS = 2
 
 
@@ -80,6 +80,12 @@ class TrainConfig(Settings):
     round_steps: int = Field(150, ge=0, description="optimiser steps of every later round")
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    light: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="white balance, exposure, gamma and contrast are varied by up to this factor",
+    )
 
 
 def associate(
@@ -88,7 +94,7 @@ def associate(
     """Round 0 labels the anchors; later rounds what the anchors explain well enough."""
     import numpy as np
 
-    from stages.reid.links import link_table, site_labels
+    from stages.reid.links import link_table, pairs_across, site_labels
 
     tracklets = footage.tracklets
     anchors = choose_anchors(footage, settings.anchors, np.random.default_rng(settings.anchor_seed))
@@ -96,12 +102,12 @@ def associate(
         return ASSOCIATIONS.empty(), site_labels(tracklets, anchors, np.arange(len(anchors)))
     x = hulls(features(), crop_rows(footage), len(tracklets), settings)
     others = np.setdiff1d(np.arange(len(tracklets)), anchors)
-    label, weight, distance = estimate_labels(x[others], x[anchors], settings)
-    nearest = np.where(label >= 0, label, weight.argmax(1)) if len(others) else label
-    d = distance[np.arange(len(others)), nearest]
-    links = link_table(tracklets, others, anchors[nearest], d, label >= 0)
-    rows = np.concatenate([anchors, others[label >= 0]])
-    return links, site_labels(tracklets, rows, np.concatenate([np.arange(len(anchors)), label[label >= 0]]))
+    label = estimate_labels(x[others], x[anchors], settings)
+    of_all = np.full(len(tracklets), -1)
+    of_all[anchors], of_all[others] = np.arange(len(anchors)), label
+    i, j = pairs_across(of_all, tracklets.camera_id.to_numpy(str))
+    links = link_table(tracklets, i, j, np.linalg.norm(x[i] - x[j], axis=1), True)
+    return links, site_labels(tracklets, of_all >= 0, of_all[of_all >= 0])
 
 
 def train(
@@ -122,6 +128,7 @@ def train(
     from torch import nn
     from torch.nn import functional
 
+    from stages.reid.images import Augmentation
     from stages.reid.links import label_of_tracklets
     from stages.reid.samplers import frame_batches, in_tenths
     from stages.reid.training import cosine, fit
@@ -151,7 +158,7 @@ def train(
     yield from fit(
         network, images, in_tenths(list(batches)), loss, schedule=cosine(10),
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
-        device=device, saved=saved, head=classifier,
+        augmentation=Augmentation(light=settings.light), device=device, saved=saved, head=classifier,
     )  # fmt: skip
 
 
@@ -223,19 +230,19 @@ def affine_hull(frames: npt.NDArray[np.floating], target: str, delta: float) -> 
 
 def estimate_labels(
     x: npt.NDArray[np.floating], anchors: npt.NDArray[np.floating], settings: AssociateConfig
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """3.3: (n,) anchor of each of ``x`` (n, D) or -1, (n, m) embedding weights, (n, m) distances to ``anchors`` (m, D)."""
+) -> npt.NDArray[np.int64]:
+    """3.3: (n,) the anchor, among ``anchors`` (m, D), of each of ``x`` (n, D), or -1."""
     import numpy as np
 
     from stages.reid.association import euclidean_distances
 
     distance = euclidean_distances(x, anchors).astype(np.float64)
-    weight = embed(x, anchors, distance, settings)
     if settings.prediction == "nearest":
-        return distance.argmin(1).reshape(len(x)), weight, distance
+        return distance.argmin(1).reshape(len(x))
+    weight = embed(x, anchors, distance, settings)
     if settings.prediction == "agr":
-        return anchor_graph_labels(weight, settings.agr_weight), weight, distance
-    return top_k_counts(weight, distance, settings.top_k), weight, distance
+        return anchor_graph_labels(weight, settings.agr_weight)
+    return top_k_counts(weight, distance, settings.top_k)
 
 
 def embed(

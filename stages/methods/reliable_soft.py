@@ -84,6 +84,12 @@ class TrainConfig(Settings):
     round_steps: int = Field(150, ge=0, description="optimiser steps of every later round")
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    light: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="white balance, exposure, gamma and contrast are varied by up to this factor",
+    )
 
 
 def associate(
@@ -131,6 +137,7 @@ def train(
     from torch import nn
     from torch.nn import functional
 
+    from stages.reid.images import Augmentation
     from stages.reid.samplers import frame_batches, in_tenths
     from stages.reid.training import cosine, fit
 
@@ -163,7 +170,7 @@ def train(
     yield from fit(
         network, images, in_tenths(drawn), loss, schedule=cosine(10),
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
-        device=device, saved=saved, head=classifier,
+        augmentation=Augmentation(light=settings.light), device=device, saved=saved, head=classifier,
     )  # fmt: skip
 
 

@@ -74,6 +74,12 @@ class TrainConfig(Settings):
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
     erase: float = Field(0.0, ge=0, le=1, description="probability of random erasing")
+    light: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="white balance, exposure, gamma and contrast are varied by up to this factor",
+    )
 
 
 def associate(
@@ -149,7 +155,7 @@ def train(
     )  # fmt: skip
     yield from fit(
         network, images, [batches], loss, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
-        augmentation=Augmentation(erase=settings.erase), seed=seed + 1000 * round_, device=device, saved=saved,
+        augmentation=Augmentation(erase=settings.erase, light=settings.light), seed=seed + 1000 * round_, device=device, saved=saved,
         head=classifier, mean=mean, norm_group=settings.norm_group,
     )  # fmt: skip
 

@@ -277,7 +277,9 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
     )
     assert found["isolation"] == found["tracking"]
     # Of the true pairs 1-1 and 2-2 one was linked, and 3-2 wrongly.
-    assert found["association"]["rounds"][0] == {"round": 0, "precision": None, "recall": 0, "pairs": 0}
+    assert found["association"]["rounds"][0] == {
+        "round": 0, "precision": None, "recall": 0, "f": 0, "pairs": 0,
+    }  # fmt: skip
     assert found["association"]["precision"] == found["association"]["recall"] == 0.5
     # In the test time, without person 3: 4, 5, 4, 6 of the true 4, 5, 4, 5, 6.
     assert found["identities"] == {"idf1": pytest.approx(8 / 9), "pair_precision": 1, "pair_recall": 1}

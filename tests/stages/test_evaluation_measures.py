@@ -40,11 +40,14 @@ def test_links_of_a_round() -> None:
     )
     # Kept across cameras: a1-b1 right, a2-b1 wrong, a1-c1 nobody. True pairs: a1-b1, a1-b3, a2-b2.
     assert association.link_scores(links, person, camera) == pytest.approx(
-        {"precision": 1 / 3, "recall": 1 / 3, "pairs": 3}
+        {"precision": 1 / 3, "recall": 1 / 3, "f": 1 / 3, "pairs": 3}
     )
+    few = association.link_scores(links[:1], person, camera)
+    assert few["precision"] == 1 and few["recall"] == pytest.approx(1 / 3) and few["f"] == pytest.approx(1 / 2)
     assert association.link_scores(links[:0], person, camera) == {
         "precision": None,
         "recall": 0.0,
+        "f": 0.0,
         "pairs": 0,
     }
 

@@ -1,0 +1,288 @@
+"""Every method on the demo site and on market-site, over seeds: the one table in the README.
+
+    make table [SITES="demo market"] [METHODS="weave tmc"] [SEEDS="100 101 102"]
+
+Each cell is one method on one site with one seed, from the same tracklets and crops: every site is detected, tracked,
+cropped and isolated once. All methods train on about the same number of images (`BUDGET`, some 16,000), so that a
+cell takes minutes and none wins by training longer; their own defaults are two to three times that.
+As many cells run at once as the machine has cores, with one thread each. A cell that is done is in
+``benchmarks/results/table.json`` and is not made again unless its settings, versions or tracklets changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from benchmarks.result import RESULTS, machine
+from benchmarks.seeds import copy_run, metrics
+from pipeline import config, graph
+from pipeline.digest import text_digest
+from pipeline.errors import UserError
+from pipeline.stage import Settings, what_settings
+
+FOOTAGE = Path("../shared/footage")
+MARKET = {
+    "videos": FOOTAGE / "market-site",
+    "topology": FOOTAGE / "market-site/site.yaml",
+    "ground-truth": FOOTAGE / "market-site/gt",
+    "detector": FOOTAGE / "weights/yolo11n_int8_openvino_model",
+    "backbone": "osnet_x0_25",
+}
+SITES: dict[str, dict[str, Any]] = {
+    "demo": {
+        "videos": "runs/demo-site",
+        "topology": "runs/demo-site/site.yaml",
+        "ground-truth": "runs/demo-site/gt",
+        "detector": "data/synthetic/detector.pt",
+        "backbone": "osnet_x0_25",
+        "weights": "data/synthetic/start_osnet_x0_25.pth",
+        "config": "demo",
+    },
+    "market": {**MARKET, "weights": FOOTAGE / "weights/osnet_x0_25_imagenet.pth"},
+    "market-msmt17": {**MARKET, "weights": FOOTAGE / "weights/osnet_x0_25_msmt17.pth"},
+}
+# About 250 steps of 64 images. An epoch of the within-camera start is some fifteen steps on these sites.
+BUDGET = {
+    "weave": "run.rounds=3 train.epochs=5 train.round_steps=60",
+    "tastr": "run.rounds=3 train.epochs=5 train.round_epochs=4",
+    "race": "run.rounds=2 train.steps=95 train.round_steps=80",
+    "dal": "run.rounds=3 train.steps=75 train.round_steps=60",
+    "reliable_soft": "run.rounds=3 train.steps=64 train.round_steps=64",
+    "pul": "run.rounds=3 train.steps=64 train.round_steps=64",
+    "tmc": "run.rounds=4 train.round_steps=40",
+}
+COLUMNS = {
+    "rank-1": ("final", "rank1"),
+    "mAP": ("final", "mean_ap"),
+    "end to end": ("end_to_end", "rank1"),
+    "P": ("labels", "precision"),
+    "R": ("labels", "recall"),
+    "F": ("labels", "f"),
+}
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--sites", default=os.environ.get("SITES") or " ".join(SITES))
+    words.add_argument("--methods", default=os.environ.get("METHODS") or " ".join(BUDGET))
+    words.add_argument("--seeds", default=os.environ.get("SEEDS") or "100 101 102")
+    words.add_argument("--set", default=os.environ.get("SET") or "", help="settings of all cells, for tuning")
+    words.add_argument("--results", type=Path, default=RESULTS / "table.json")
+    words.add_argument("--runs", type=Path, default=Path("runs/table"))
+    options = words.parse_args()
+    for name, known in (("sites", SITES), ("methods", BUDGET)):
+        if unknown := [word for word in getattr(options, name).split() if word not in known]:
+            words.error(f"{name.upper()}={' '.join(unknown)}: choose among {' '.join(known)}")
+    if not options.seeds.replace(" ", "").isdigit():
+        words.error(f"SEEDS={options.seeds}: whole numbers, separated by spaces")
+    cells = read_cells(options.results)
+    bases = {site: base_run(site, options.runs) for site in options.sites.split()}
+    wanted = [
+        (site, method, seed)
+        for seed in options.seeds.split()
+        for site, base in bases.items()
+        if base
+        for method in options.methods.split()
+    ]
+    keys = {cell: cell_key(bases[cell[0]], cell[1], settings(*cell[1:], options.set)) for cell in wanted}
+    missing = [cell for cell in wanted if cells.get("/".join(cell), {}).get("key") != keys[cell]]
+    print(f"{len(wanted)} cells, {len(missing)} to make", flush=True)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        running = {
+            pool.submit(measure, bases[cell[0]], *cell, settings(*cell[1:], options.set)): cell
+            for cell in missing
+        }
+        for done in as_completed(running):
+            cell = running[done]
+            cells["/".join(cell)] = {"key": keys[cell], **done.result()}
+            write_cells(options.results, cells)
+            print(f"{'/'.join(cell)}: {short(cells['/'.join(cell)])}", flush=True)
+    chosen = {"/".join(cell): cells["/".join(cell)] for cell in wanted}
+    for site in bases:
+        print(f"\n### {site}\n\n" + markdown(site, chosen))
+    print(
+        json.dumps(
+            {"benchmark": "table", "cells": len(chosen), "sites": [s for s, base in bases.items() if base]}
+        )
+    )
+
+
+def settings(method: str, seed: str, more: str) -> str:
+    """The SET words of a cell."""
+    return f"run.seed={seed} {BUDGET[method]} {more}".strip()
+
+
+def base_run(site: str, runs: Path) -> Path | None:
+    """The run whose tracklets and crops the site's cells share, up to date; None where its footage is not there.
+
+    It trains for no step, so that truth crops and the start's features are shared too.
+    """
+    words = SITES[site]
+    if not Path(words["videos"]).exists():
+        print(f"{site}: left out, {words['videos']} is not there", flush=True)
+        return None
+    run = runs / site / "base"
+    sibling = runs / "market" / "base"
+    if site == "market-msmt17" and not run.exists() and sibling.exists():
+        copy_run(sibling, run)
+    nothing = "run.method=weave run.rounds=0 train.epochs=0"
+    pipeline(run, nothing, *(word for name, value in words.items() for word in (f"--{name}", str(value))))
+    return run
+
+
+def cell_key(base: Path, method: str, sets: str) -> str:
+    """Digest of all that decides a cell: the tracklets it starts from, its settings and every version in its chain."""
+    outputs = {}
+    for stage in ("isolate", "ground_truth"):
+        receipt = json.loads((base / stage / "receipt.json").read_text(encoding="utf-8"))
+        outputs[stage] = receipt["outputs"]
+    request = json.loads((base / "request.json").read_text(encoding="utf-8"))
+    file = config.named(request["config"]) if request["config"] else None
+    sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
+    chosen = {
+        name: what_settings(values)
+        for name, values in config.load(sections, file, config.split_sets(sets)).items()
+    }
+    versions = {node.stage.name: node.stage.version for node in graph.build(method, 1)}
+    return text_digest([outputs, method, chosen, versions])
+
+
+def measure(base: Path, site: str, method: str, seed: str, sets: str) -> dict[str, Any]:
+    """Run one cell in a copy of the base and read its measures; the copy is removed again."""
+    run = base.parent / f"{method}-{seed}"
+    copy_run(base, run)
+    reference = ("--supervised",) if method == "weave" else ()
+    pipeline(run, sets, "--method", method, *reference, log=run.with_suffix(".log"), threads=1)
+    found = metrics(run)
+    rounds = [
+        {**by_round, **{k: v for k, v in labels.items() if k != "round"}}
+        for by_round, labels in zip(found["reid"]["rounds"], found["association"]["rounds"], strict=True)
+    ]
+    cell = {
+        **{name: found["reid"][name] for name in ("start", "final", "supervised", "end_to_end")},
+        "rounds": rounds,
+        "labels": {k: found["association"][k] for k in ("precision", "recall", "f")},
+        "identities_idf1": found["identities"]["idf1"],
+        "final_state": found["final_state"],
+        "minutes": {
+            "rounds": round((found["seconds"]["associate"] + found["seconds"]["train"]) / 60, 2),
+            "all": round(
+                sum(found["seconds"].get(s, 0) for s in ("associate", "train", "identify", "evaluate")) / 60,
+                2,
+            ),
+        },
+        "machine": machine(),
+    }
+    shutil.rmtree(run)
+    return cell
+
+
+def pipeline(run: Path, sets: str, *words: str, log: Path | None = None, threads: int | None = None) -> None:
+    """``python -m pipeline run`` up to evaluate.
+
+    Raises:
+        UserError: it failed; names the log.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        "--run",
+        str(run),
+        "--set",
+        sets,
+        "--until",
+        "evaluate",
+        *words,
+    ]
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+    if log is None:
+        subprocess.run(command, check=True, env=environment)
+        return
+    with log.open("w", encoding="utf-8") as file:
+        if subprocess.run(command, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode:
+            raise UserError(f"{run}: the cell failed; see {log}")
+    log.unlink()
+
+
+def read_cells(path: Path) -> dict[str, Any]:
+    """site/method/seed → a cell, of an earlier command."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))["cells"]) if path.is_file() else {}
+
+
+def write_cells(path: Path, cells: dict[str, Any]) -> None:
+    """Written beside and renamed: a kill loses no cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(
+        json.dumps({"benchmark": "table", "cells": dict(sorted(cells.items()))}, indent=1) + "\n", "utf-8"
+    )
+    part.rename(path)
+
+
+def short(cell: dict[str, Any]) -> str:
+    """One line while it runs."""
+    start, final, labels = cell["start"], cell["final"], cell["labels"]
+    share = ", ".join("–" if labels[k] is None else f"{labels[k]:.2f}" for k in ("precision", "recall", "f"))
+    rounds = " ".join(f"{100 * r['rank1']:.0f}" for r in cell["rounds"])
+    return (
+        f"rank-1 {100 * start['rank1']:.1f} → {100 * final['rank1']:.1f} (rounds {rounds}), "
+        f"mAP {100 * start['mean_ap']:.1f} → {100 * final['mean_ap']:.1f}, labels P, R, F {share}, "
+        f"{cell['minutes']['all']:.1f} min, {cell['final_state']}"
+    )
+
+
+def markdown(site: str, cells: dict[str, Any]) -> str:
+    """The site's rows: means over the seeds, in brackets the smallest and the largest."""
+    own = {name: cell for name, cell in cells.items() if name.startswith(f"{site}/")}
+    methods = list(dict.fromkeys(name.split("/")[1] for name in own))
+    lines = ["| | " + " | ".join([*COLUMNS, "minutes, one core"]) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    every = list(own.values())
+    lines.append(
+        row("start", {"rank-1": of(every, "start", "rank1"), "mAP": of(every, "start", "mean_ap")}, [])
+    )
+    for method in methods:
+        mine = [cell for name, cell in own.items() if name.split("/")[1] == method]
+        values = {column: of(mine, *path) for column, path in COLUMNS.items()}
+        lines.append(row(f"`{method}`", values, of(mine, "minutes", "all")))
+    top = {"rank-1": of(every, "supervised", "rank1"), "mAP": of(every, "supervised", "mean_ap")}
+    lines.append(row("supervised", top, []))
+    return "\n".join(lines)
+
+
+def row(name: str, values: dict[str, list[float]], minutes: list[float]) -> str:
+    """One line of Markdown."""
+    shown = [spread([100 * v for v in values.get(column, [])]) for column in COLUMNS]
+    return f"| {name} | " + " | ".join([*shown, spread(minutes)]) + " |"
+
+
+def of(cells: Iterable[dict[str, Any]], part: str, key: str) -> list[float]:
+    """A measure of every cell that has it."""
+    found = [(cell[part] or {}).get(key) for cell in cells]
+    return [value for value in found if value is not None]
+
+
+def spread(values: list[float]) -> str:
+    """'61.2 (60.1–62.3)'."""
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.1f}"
+    return mean if max(values) - min(values) < 0.05 else f"{mean} ({min(values):.1f}–{max(values):.1f})"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as problem:
+        sys.exit(f"error: {problem}")
