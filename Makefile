@@ -7,8 +7,17 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAGES := ingest detect track crop isolate camera_labels associate train identify ground_truth evaluate export
-export VIDEOS TOPOLOGY METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN
+export VIDEOS TOPOLOGY DATASET ROOT TRIAL METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN
 export YOLO_AUTOINSTALL := false
+
+# A published benchmark has a run, a network and the settings of its paper, unless they are named.
+ifneq ($(DATASET),)
+METHOD := $(if $(METHOD),$(METHOD),weave)
+RUN := $(if $(RUN),$(RUN),runs/$(DATASET)-$(METHOD)$(if $(TRIAL),-$(TRIAL)))
+CONFIG := $(if $(CONFIG),$(CONFIG),$(patsubst pipeline/configs/%.yaml,%,$(wildcard pipeline/configs/published/$(DATASET)-$(METHOD).yaml)))
+BACKBONE := $(if $(BACKBONE),$(BACKBONE),resnet50)
+WEIGHTS := $(if $(WEIGHTS),$(WEIGHTS),pretrained)
+endif
 
 # Without VIDEOS and RUN the embedded demo site is meant.
 ifeq ($(VIDEOS)$(RUN),)
@@ -37,7 +46,7 @@ WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
 	--device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
 
-.PHONY: help setup all demo supervised report status plan metrics test check bench table clean $(STAGES)
+.PHONY: help setup all demo supervised report status plan metrics test check bench table benchmark clean $(STAGES)
 
 help: ## this page
 	@echo "make all                                        the embedded demo site, from video to report"
@@ -100,6 +109,10 @@ bench: $(VENV)/.installed-test ## a measurement: make bench NAME=…
 
 table: $(VENV)/.installed-test runs/demo-site/site.yaml ## every method on the demo site and market-site, over seeds: the README's table
 	@$(PY) -m benchmarks.table
+
+benchmark: setup ## a published experiment: make benchmark DATASET=mars ROOT=… METHOD=tmc [TRIAL=0]
+	@test -n "$$DATASET" || { echo "error: DATASET= is not set; choose one of $$($(PY) -c 'from data.datasets.benchmark import DATASETS; print(*DATASETS)')" >&2; exit 2; }
+	@$(PY) -m pipeline run $(WORDS) --dataset "$$DATASET" --root "$$ROOT" --trial "$$TRIAL"
 
 clean: ## remove one run: make clean RUN=runs/x
 	@test -d "$$RUN" || { echo "error: RUN=$$RUN: no such folder" >&2; exit 2; }

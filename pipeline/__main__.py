@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         sub = command(name, function, text)
         _add_request(sub)
-        sub.add_argument("--until", default="report", help="last stage to run")
+        sub.add_argument("--until", default="", help="last stage to run; default: the whole chain")
         sub.add_argument("--round", default="", help="last round, when --until is associate or train")
         sub.add_argument("--force", default="", help="stages to run anew, separated by commas")
         sub.add_argument("--supervised", action="store_true", help="also train the supervised reference")
@@ -124,6 +124,11 @@ def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> 
     parser.add_argument(
         "--config", default="", help="YAML file of settings that differ, or the name of one of ours"
     )
+    parser.add_argument(
+        "--dataset", default="", help="a published benchmark in place of footage; 'none' forgets it"
+    )
+    parser.add_argument("--root", default="", help="the folder that benchmark was unpacked to")
+    parser.add_argument("--trial", default="", help="which of its random halves, from 0")
     parser.add_argument("--method", default="", help="re-ID method")
     parser.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--set", action="append", default=[], help="section.key=value; may be repeated")
@@ -176,7 +181,7 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     rounds = -1 if request.model else own
     wanted = {"supervised"} if getattr(options, "supervised", False) or supervised_done else set()
     wanted |= {"camera_labels"} if request.camera_labels else set()
-    nodes = graph.build(method, rounds, optional=wanted)
+    nodes = graph.build(method, rounds, optional=wanted, published=bool(request.dataset))
     sources = Sources(
         request,
         options.run,
@@ -224,7 +229,7 @@ def _check_start(sources: Sources) -> None:
 
 def _until(runner: Runner, options: argparse.Namespace) -> list[Node]:
     names = [node.id for node in runner.nodes]
-    wanted = options.until
+    wanted = options.until or names[-1]
     if wanted in graph.ROUND and not any(n.stage.name == wanted for n in runner.nodes):
         raise UserError(
             f"with MODEL there is nothing to {wanted}: its network is used as it is; MODEL=none trains one."
@@ -279,10 +284,9 @@ def run(options: argparse.Namespace) -> None:
         ran = runner.run(until, forced)
     if not ran:
         print(f"Nothing to do: all {len(until)} steps of {options.run} are fresh.")
+    if until[-1].id in ("report", "rank"):
+        print(_formatted(_metrics(options.run)))
     if until[-1].id == "report":
-        from stages.evaluation.table import format_metrics
-
-        print(format_metrics(_metrics(options.run)))
         print(f"report: {(options.run / 'report' / 'index.html').resolve()}")
 
 
@@ -352,7 +356,8 @@ def describe(options: argparse.Namespace) -> None:
 
 def _metrics(run_dir: Path) -> dict[str, Any]:
     """The measures of a run, and the seconds each stage took by its receipts."""
-    path = run_dir / "evaluate" / "metrics.json"
+    published = bool(Request.load(run_dir).dataset)
+    path = run_dir / ("rank" if published else "evaluate") / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make all RUN={run_dir}` first.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -370,9 +375,13 @@ def metrics(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(values, allow_nan=False))
         return
-    from stages.evaluation.table import format_metrics
+    print(_formatted(values))
 
-    print(format_metrics(values))
+
+def _formatted(values: dict[str, Any]) -> str:
+    from stages.evaluation.table import format_metrics, format_published
+
+    return format_published(values) if "dataset" in values else format_metrics(values)
 
 
 def embed(options: argparse.Namespace) -> None:

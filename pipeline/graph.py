@@ -18,7 +18,11 @@ BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels"
 ROUND = ("associate", "train")
 AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "export", "report")
 OPTIONAL = ("camera_labels", "supervised")  # run where their input was named, or they were asked for
-STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS)
+PUBLISHED = (
+    ("dataset", "isolate"),
+    ("rank",),
+)  # before and after the rounds, where DATASET stands for footage
+STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS, "dataset", "rank")
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,10 @@ def sections(method: str) -> dict[str, type[Settings]]:
     return {name: own.get(name) or stage(name).config for name in STAGES}
 
 
-def build(method: str, rounds: int, *, optional: Collection[str] = ()) -> list[Node]:
+def build(method: str, rounds: int, *, optional: Collection[str] = (), published: bool = False) -> list[Node]:
     """All nodes in order, each wired to the nodes that provide its inputs; ``rounds`` -1 is a chain without training.
 
-    optional: those of `OPTIONAL` that are wanted.
+    optional: those of `OPTIONAL` that are wanted. published: a benchmark's tracklets stand for footage.
     """
     chosen = method_module(method)
     nodes: list[Node] = []
@@ -82,13 +86,14 @@ def build(method: str, rounds: int, *, optional: Collection[str] = ()) -> list[N
     left_out = set(OPTIONAL) - set(optional)
     if rounds < 0:
         left_out.add("camera_labels")  # which only training reads
-    for name in BEFORE_ROUNDS:
+    before, after = PUBLISHED if published else (BEFORE_ROUNDS, AFTER_ROUNDS)
+    for name in before:
         if name not in left_out:
             add(name)
     for round_ in range(rounds + 1):
         for name in ROUND:
             add(name, round_)
-    for name in AFTER_ROUNDS:
+    for name in after:
         if name not in left_out:
             add(name)
     return nodes

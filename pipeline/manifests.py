@@ -265,7 +265,26 @@ GALLERY = Manifest(
     ("row",),
 )  # fmt: skip
 
+PROTOCOL = Manifest(
+    "protocol", 1, "The tracklets of a published benchmark and the part each plays. Read by nothing that trains.",
+    (
+        Column("tracklet_id", _text, "the tracklet"),
+        Column("camera_id", _text, "its camera"),
+        Column("pid", _i32, "its person by the benchmark; -1 junk, 0 a distractor"),
+        Column("part", _text, "'train' or 'test'"),
+        Column("query", _flag, "whether it asks"),
+        Column("gallery", _flag, "whether it is looked through"),
+    ),
+    ("tracklet_id",),
+    {"part is train or test": lambda t: t.part.isin(["train", "test"])},
+)  # fmt: skip
+
+PROTOCOL_CROPS = Manifest(
+    "protocol_crops", 1, "Pictures of a benchmark's test tracklets, each a file of its own.", CROPS.columns, CROPS.key,
+    CROPS.rules,
+)  # fmt: skip
+
 ALL = (
     VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, SUPERVISED_MODEL, TRAIN_LOG, SELECTION,
-    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, MEASURES, EXPORTS, GALLERY,
+    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, MEASURES, EXPORTS, GALLERY, PROTOCOL, PROTOCOL_CROPS,
 )  # fmt: skip

@@ -15,6 +15,8 @@ from typing import Any
 
 from pipeline.errors import UserError
 
+_NEVER_US = 2**62
+
 
 @dataclass
 class Request:
@@ -29,6 +31,9 @@ class Request:
     camera_labels: str = ""
     config: str = ""
     model: str = ""
+    dataset: str = ""
+    root: str = ""
+    trial: str = ""
     sets: list[str] = field(default_factory=list)
 
     @classmethod
@@ -83,6 +88,7 @@ class Sources:
             "weights": lambda: self.weights,
             "backbone": lambda: self.backbone,
             "gallery": lambda: self.old_export,
+            "dataset": lambda: self.dataset,
             "ground_truth": lambda: self.ground_truth,
             "camera_labels": lambda: self.camera_labels,
             "cut": lambda: self.cut,
@@ -106,6 +112,8 @@ class Sources:
             return self.site.prior_view()
         if name == "cut":
             return self.site.cut() or {"holdout_share": self.holdout_share}
+        if name == "dataset":
+            return [str(part) for part in self.dataset]
         if name == "device":
             return self.device.partition(":")[0]
         value = self.value(name)
@@ -132,6 +140,15 @@ class Sources:
         else:
             return site.without_file([])
         return loaded
+
+    @property
+    def dataset(self) -> tuple[str, Path, int]:
+        """Name, folder and trial of a published benchmark."""
+        if not self.request.root:
+            raise UserError(f"DATASET={self.request.dataset}: set ROOT to the folder it was unpacked to.")
+        if not self.request.trial.isdigit() and self.request.trial:
+            raise UserError(f"TRIAL={self.request.trial}: wants a number from 0 on.")
+        return self.request.dataset, Path(self.request.root).resolve(), int(self.request.trial or 0)
 
     @property
     def detector(self) -> Path | str:
@@ -198,6 +215,8 @@ class Sources:
         from pipeline import schema
         from pipeline.manifests import VIDEOS
 
+        if self.request.dataset:  # its training part is all there is to learn from, whatever the time
+            return _NEVER_US, _NEVER_US
         cut = self.site.cut()
         if cut is not None:
             return cut

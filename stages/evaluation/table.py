@@ -70,7 +70,7 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         ("detection", "detection", (("precision", "precision"), ("recall", "recall"))),
         ("tracking", "tracking", _FOLLOWED),
         ("  after isolation", "isolation", _FOLLOWED),
-        ("association", "association", (("precision", "precision"), ("recall", "recall"), ("F", "f"))),
+        ("association", "association", _LINKED),
         (
             "identities",
             "identities",
@@ -82,6 +82,42 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def format_published(metrics: dict[str, Any]) -> str:
+    """The measures of a published benchmark for a person, with the paper's beside ours where it reports any."""
+    trial = f", trial {metrics['trial']}" if metrics["trial"] else ""
+    names = ("rank1", "rank5", "rank10", "rank20", "mean_ap")
+    head = "".join(f"{word:>9}" for word in ("rank-1", "rank-5", "rank-10", "rank-20", "mAP"))
+    lines = ["", f"  {metrics['dataset']}{trial}, {metrics['method']}".ljust(34) + head]
+    for row in (metrics["reid"]["start"], *metrics["reid"]["rounds"]):
+        lines.append(f"  {row['state']}".ljust(34) + "".join(f"{_percent(row[name]):>9}" for name in names))
+    paper = published(metrics["dataset"], metrics["method"])
+    if paper:
+        values = (None if paper.get(name) is None else paper[name] / 100 for name in names)
+        lines.append(
+            "  the paper".ljust(34) + "".join(f"{_percent(v):>9}" for v in values) + f"   {paper['from']}"
+        )
+    lines += ["", f"  {metrics['queries']} queries, {metrics['gallery']} in the gallery"]
+    for row in metrics["labels"]:
+        if row["pairs"]:
+            linked = ", ".join(f"{name} {_percent(row[key])}" for name, key in _LINKED)
+            lines.append(f"  labels of round {row['round']}: {linked}, {row['pairs']} pairs")
+    return "\n".join(lines)
+
+
+def published(dataset: str, method: str) -> dict[str, Any]:
+    """The paper's figures, per cent, and where they stand; empty where it has none."""
+    from pathlib import Path
+
+    import yaml
+
+    import data.datasets
+
+    path = Path(data.datasets.__path__[0]) / "published.yaml"
+    known: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return known.get(dataset, {}).get(method, {})
+
+
+_LINKED = (("precision", "precision"), ("recall", "recall"), ("F", "f"))
 _FOLLOWED = (("IDF1", "idf1"), ("purity", "purity"), ("switches", "switches"),
              ("tracklets per person and camera", "r_fm"), ("persons per tracklet", "r_sw"))  # fmt: skip
 

@@ -43,7 +43,9 @@ def test_links_of_a_round() -> None:
         {"precision": 1 / 3, "recall": 1 / 3, "f": 1 / 3, "pairs": 3}
     )
     few = association.link_scores(links[:1], person, camera)
-    assert few["precision"] == 1 and few["recall"] == pytest.approx(1 / 3) and few["f"] == pytest.approx(1 / 2)
+    assert (
+        few["precision"] == 1 and few["recall"] == pytest.approx(1 / 3) and few["f"] == pytest.approx(1 / 2)
+    )
     assert association.link_scores(links[:0], person, camera) == {
         "precision": None,
         "recall": 0.0,

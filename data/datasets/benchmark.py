@@ -1,0 +1,146 @@
+"""A published benchmark as tables: its tracklets, their pictures, and who is looked for among whom.
+
+Every reader of this folder turns the files of one benchmark, as its authors hand them out, into `Seen` rows and
+lets `tables` make a `Benchmark` of them. An image benchmark is one of tracklets of a single frame.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from pipeline.errors import UserError, closest
+
+DAY_US = 86_400_000_000
+JUNK = -1  # a pid: neither right nor wrong, left out of every gallery
+DISTRACTOR = 0  # a pid that nobody asks for; it stays in the gallery
+
+# Name → the reader, and how many trials (random halves) its figures are the mean of.
+DATASETS = {
+    "mars": ("data.datasets.mars:read", 1),
+    "prid2011": ("data.datasets.prid2011:read", 10),
+    "prid2011-wild": ("data.datasets.prid2011:read_wild", 10),
+    "ilids-vid": ("data.datasets.ilids_vid:read", 10),
+    "ilids-vid-wild": ("data.datasets.ilids_vid:read_wild", 10),
+    "market1501": ("data.datasets.market1501:read", 1),
+    "market-half": ("data.datasets.market1501:read_half", 10),
+    "msmt17": ("data.datasets.msmt17:read", 1),
+    "dukemtmc-reid": ("data.datasets.dukemtmc:read_images", 1),
+    "dukemtmc-videoreid": ("data.datasets.dukemtmc:read_video", 1),
+    "campus4k": ("data.datasets.campus4k:read", 1),
+    "ls-vid": ("data.datasets.ls_vid:read", 1),
+}
+
+
+class Seen(NamedTuple):
+    """One tracklet of a benchmark.
+
+    part: 'train' or 'test'. query, gallery: the roles of a test tracklet; it may have both.
+    t_us: time of each picture, µs since the benchmark's own beginning; None where its authors give no times.
+    """
+
+    tracklet_id: str
+    camera_id: str
+    pid: int
+    part: str
+    query: bool
+    gallery: bool
+    paths: Sequence[Path]
+    t_us: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a reader returns.
+
+    tracklets: tracklet_id, camera_id, pid, part, query, gallery, t_start_us, t_end_us; sorted by id.
+    images: tracklet_id, frame, t_us, path; sorted by tracklet and time.
+    timed: whether times are real. Where not, they are made up so that no two tracklets were ever seen at once.
+    """
+
+    tracklets: pd.DataFrame
+    images: pd.DataFrame
+    timed: bool
+
+
+def read(name: str, root: Path, trial: int = 0) -> Benchmark:
+    """The benchmark ``name`` from the folder ``root``; ``trial`` chooses the random half where it has several.
+
+    Raises:
+        UserError: an unknown name or trial, or files that are not there; says what was looked for.
+    """
+    if name not in DATASETS:
+        raise UserError(f"DATASET={name}: no such benchmark. {closest(name, list(DATASETS))}")
+    place, trials = DATASETS[name]
+    if not 0 <= trial < trials:
+        raise UserError(f"TRIAL={trial}: {name} has the trials 0 to {trials - 1}.")
+    if not root.is_dir():
+        raise UserError(f"ROOT={root}: no such folder; name the one that {name} was unpacked to.")
+    module, _, function = place.partition(":")
+    reader: Callable[..., Iterable[Seen]] = getattr(importlib.import_module(module), function)
+    return tables(reader(root, trial) if trials > 1 else reader(root))
+
+
+def tables(rows: Iterable[Seen]) -> Benchmark:
+    """Rows to tables. Tracklets without a picture are left out; times are real only if every row has them."""
+    seen = sorted((row for row in rows if len(row.paths)), key=lambda row: row.tracklet_id)
+    timed = bool(seen) and all(row.t_us is not None for row in seen)
+    tracklets, images = [], []
+    for number, row in enumerate(seen):
+        times = (
+            list(row.t_us or ()) if timed else [number * DAY_US + 40_000 * i for i in range(len(row.paths))]
+        )
+        order = sorted(range(len(times)), key=lambda i: (times[i], i))
+        tracklets.append((*row[:6], min(times), max(times)))
+        images += [(row.tracklet_id, n, times[i], str(row.paths[i])) for n, i in enumerate(order)]
+    columns = ["tracklet_id", "camera_id", "pid", "part", "query", "gallery", "t_start_us", "t_end_us"]
+    return Benchmark(
+        pd.DataFrame(tracklets, columns=columns).astype({"pid": "int32"}),
+        pd.DataFrame(images, columns=["tracklet_id", "frame", "t_us", "path"]),
+        timed,
+    )
+
+
+def single_frames(
+    paths: Iterable[Path],
+    named: Callable[[str], tuple[int, str, int | None] | None],
+    part: str,
+    *,
+    query: bool = False,
+    gallery: bool = False,
+) -> Iterator[Seen]:
+    """One row per picture. ``named``: file name → pid, camera and time; None where it is not a picture of the set."""
+    for path in paths:
+        found = named(path.name)
+        if found is None:
+            continue
+        pid, camera, t_us = found
+        times = None if t_us is None else [t_us]
+        yield Seen(f"{part}/{path.parent.name}/{path.stem}", camera, pid, part, query, gallery, [path], times)
+
+
+def pictures(folder: Path, what: str) -> list[Path]:
+    """Sorted JPEG and PNG files of a folder.
+
+    Raises:
+        UserError: the folder is not there.
+    """
+    need(folder, what)
+    return sorted(p for p in folder.iterdir() if re.fullmatch(r"\.(jpe?g|png)", p.suffix.lower()))
+
+
+def need(path: Path, what: str) -> Path:
+    """The path itself.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: not there; {what}.")
+    return path

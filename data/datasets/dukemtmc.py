@@ -1,0 +1,55 @@
+"""DukeMTMC-reID (Zheng et al., ICCV 2017) and DukeMTMC-VideoReID (Wu et al., CVPR 2018): eight cameras of a campus.
+
+Withdrawn by its authors in 2019: the people in it never agreed to be. Nothing of it is shipped, needed or fetched here;
+the readers are for whoever holds a copy and wants to compare with the papers of that time.
+
+Names: ``0001_c2_f0046182.jpg`` and ``0001_C5_F0001_X207687.jpg``. Frames count from each camera's own start at 60/s (59.94).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.datasets.benchmark import Seen, need, pictures, single_frames
+
+# First frame of each camera on the common clock (DukeMTMC's own readme); times of two cameras compare after adding it.
+START_FRAMES = (5543, 3607, 27244, 31182, 1, 22402, 18968, 46766)
+_US_PER_FRAME = 1_000_000 / 59.94
+_IMAGE = re.compile(r"(-1|\d{4})_c(\d)_f(\d+)\.jpg")
+
+
+def read_images(root: Path) -> Iterator[Seen]:
+    """16,522 images to train (702 persons), 2,228 queries, 17,661 in the gallery."""
+    what = "DukeMTMC-reID has bounding_box_train, query and bounding_box_test"
+    yield from single_frames(pictures(root / "bounding_box_train", what), named, "train")
+    yield from single_frames(pictures(root / "query", what), named, "test", query=True)
+    yield from single_frames(pictures(root / "bounding_box_test", what), named, "test", gallery=True)
+
+
+def read_video(root: Path) -> Iterator[Seen]:
+    """2,196 tracklets to train (702 persons), 702 queries, 2,636 in the gallery, where they are found."""
+    for folder, part in (("train", "train"), ("query", "test"), ("gallery", "test")):
+        home = need(root / folder, "DukeMTMC-VideoReID has train, query and gallery, by person and tracklet")
+        for person in sorted(p for p in home.iterdir() if p.is_dir()):
+            for tracklet in sorted(p for p in person.iterdir() if p.is_dir()):
+                paths = pictures(tracklet, "a folder of frames")
+                if not paths:
+                    continue
+                camera = re.search(r"_C(\d)_", paths[0].name)
+                if camera is None:
+                    continue
+                yield Seen(
+                    f"{part}/{folder}/{person.name}/{tracklet.name}", f"c{camera[1]}", int(person.name), part,
+                    folder == "query", folder == "gallery", paths,
+                )  # fmt: skip
+
+
+def named(name: str) -> tuple[int, str, int] | None:
+    """pid, camera and time on the common clock, µs, of a file name; None for another file."""
+    found = _IMAGE.fullmatch(name)
+    if found is None:
+        return None
+    camera = int(found[2])
+    return int(found[1]), f"c{camera}", round((START_FRAMES[camera - 1] + int(found[3])) * _US_PER_FRAME)

@@ -1,0 +1,156 @@
+"""A published benchmark's own protocol: every state of the network ranks its gallery for its queries.
+
+For each query, entries of its person in its camera are left out, junk is left out, distractors stay.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pipeline.manifests import ASSOCIATIONS, MEASURES, MODEL, PROTOCOL, PROTOCOL_CROPS, RANKINGS, TRACKLETS
+from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from stages.evaluation.states import ModelState
+
+RANKS = (1, 5, 10, 20)
+
+
+class RankConfig(Settings):
+    pictures_per_tracklet: int | None = Field(
+        None, ge=1, description="pictures that stand for a tracklet, evenly spread; null: all"
+    )
+    pooling: Literal["mean", "max", "hull"] = Field(
+        "mean",
+        description="how pictures become one feature: their mean, their largest values (DAL), or the point of their affine "
+        "hull nearest to the median (RACE)",
+    )
+
+
+def run(ctx: Context) -> None:
+    import pandas as pd
+
+    from stages.dataset import thinned
+    from stages.evaluate import flat
+    from stages.evaluation.states import model_states
+
+    name, _, trial = ctx.source("dataset")
+    protocol = ctx.read(PROTOCOL)
+    test = protocol[protocol.part == "test"].reset_index(drop=True)
+    pictures = thinned(ctx.read(PROTOCOL_CROPS), ctx.settings.pictures_per_tracklet)
+    rankings, reid = [], []
+    for state in ctx.progress(model_states(ctx), "ranking"):
+        rows = ranked(ctx, state, pictures, test)
+        rankings.append(rows.assign(state=state.name))
+        reid.append({"state": state.name, **scores(rows)})
+    metrics = {
+        "dataset": name, "trial": trial, "method": ctx.method,
+        "reid": {"start": reid[0], "final": reid[-1], "rounds": reid[1:]},
+        "labels": [label_scores(ctx, path, protocol) for path in ctx.paths(ASSOCIATIONS)],
+        "queries": int(test["query"].sum()), "gallery": int(test.gallery.sum()),
+    }  # fmt: skip
+    ctx.write(RANKINGS, pd.concat(rankings, ignore_index=True)[[c.name for c in RANKINGS.columns]])
+    ctx.write(MEASURES, pd.DataFrame(flat(metrics), columns=["measure", "value"]))
+    (ctx.out / "metrics.json").write_text(
+        json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """One row of RANKINGS (without state) per query of ``test``, PROTOCOL rows."""
+    import numpy as np
+
+    from stages.reid.association import euclidean_distances
+    from stages.reid.features import cached_features
+    from stages.reid.ranking import rank
+
+    features = cached_features(state.checkpoint, pictures, ctx.run_dir, ctx.device)
+    pooled = POOLING[ctx.settings.pooling](features, list(pictures.tracklet_id), list(test.tracklet_id))
+    asks, among = test["query"].to_numpy(), test.gallery.to_numpy()
+    pid, camera = test.pid.to_numpy(), test.camera_id.to_numpy(str)
+    found = rank(
+        euclidean_distances(pooled[asks], pooled[among]), pid[asks], pid[among], camera[asks], camera[among]
+    )
+    rows = test[asks].rename(columns={"tracklet_id": "query_id"})[["query_id", "pid", "camera_id"]]
+    # A query whose person nobody else shows has nothing to find: the protocols leave it out.
+    rows = rows.assign(first_match_rank=found.first_match_rank, average_precision=found.average_precision)
+    return rows[found.n_matches > 0].astype({"first_match_rank": "int32", "average_precision": np.float64})
+
+
+def scores(rows: pd.DataFrame) -> dict[str, float | None]:
+    """CMC at `RANKS` and mAP; None where there was no query."""
+    if rows.empty:
+        return {**{f"rank{r}": None for r in RANKS}, "mean_ap": None}
+    found: dict[str, float | None] = {f"rank{r}": float((rows.first_match_rank < r).mean()) for r in RANKS}
+    return {**found, "mean_ap": float(rows.average_precision.mean())}
+
+
+def label_scores(ctx: Context, path: Any, protocol: pd.DataFrame) -> dict[str, Any]:
+    """Precision, recall and F of a round's links, by the person of the tracklet that each piece was cut from."""
+    from pipeline import schema
+    from stages.evaluation.association import link_scores
+
+    tracklets = ctx.read(TRACKLETS).set_index("tracklet_id")
+    person = tracklets.parent_id.map(protocol.set_index("tracklet_id").pid)
+    found = link_scores(schema.read(ASSOCIATIONS, path), person, tracklets.camera_id)
+    return {"round": int(path.parent.name.rpartition("-")[2]), **found}
+
+
+def mean_features(
+    features: npt.NDArray[np.floating], of: list[str], tracklet_ids: list[str]
+) -> npt.NDArray[np.float32]:
+    """(T, D) unit means of the pictures' features (N, D); see `stages.reid.features.tracklet_features`."""
+    from stages.reid.features import tracklet_features
+
+    return tracklet_features(features, of, tracklet_ids)
+
+
+def max_features(
+    features: npt.NDArray[np.floating], of: list[str], tracklet_ids: list[str]
+) -> npt.NDArray[np.float32]:
+    """(T, D) unit vectors of the largest value of each component over a tracklet's pictures (DAL, 4.1)."""
+    return _each(features, of, tracklet_ids, lambda frames: frames.max(0))
+
+
+def hull_features(
+    features: npt.NDArray[np.floating], of: list[str], tracklet_ids: list[str]
+) -> npt.NDArray[np.float32]:
+    """(T, D) unit vectors: RACE's robust point of each tracklet's affine hull (its Eq. 2)."""
+    from stages.methods.race import affine_hull
+
+    return _each(features, of, tracklet_ids, lambda frames: affine_hull(frames, "median", 0.1))
+
+
+def _each(features: Any, of: list[str], tracklet_ids: list[str], one: Any) -> npt.NDArray[np.float32]:
+    import numpy as np
+
+    from stages.reid.rows import rows_by_tracklet
+
+    position = {t: i for i, t in enumerate(tracklet_ids)}
+    index = np.array([position.get(t, -1) for t in of], np.int64)
+    found = np.zeros((len(tracklet_ids), features.shape[1]))
+    for i, rows in enumerate(rows_by_tracklet(index, len(tracklet_ids))):
+        if len(rows):
+            found[i] = one(features[rows].astype(np.float64))
+    return (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+POOLING = {"mean": mean_features, "max": max_features, "hull": hull_features}
+
+STAGE = Stage(
+    name="rank",
+    inputs=(TRACKLETS, PROTOCOL, PROTOCOL_CROPS),
+    extra_inputs=(ASSOCIATIONS, MODEL),
+    outputs=(RANKINGS, MEASURES),
+    config=RankConfig,
+    version=1,
+    run=run,
+    sources=("dataset", "weights", "backbone", "image_size", "seed", "device"),
+)

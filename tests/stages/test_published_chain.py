@@ -1,0 +1,123 @@
+"""A published benchmark through the chain, from a folder of pictures made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import schema
+from pipeline.__main__ import main
+from pipeline.manifests import CROPS, PROTOCOL, RANKINGS, TRACKLETS, VIDEOS
+from stages import rank
+
+PEOPLE, CAMERAS, IMAGES = 8, 2, 3
+TINY = "run.image_size=[32,16] run.rounds=1 train.steps=2 train.round_steps=2 train.batch_images=4"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everybody has a colour of their own, in every picture of both cameras."""
+    root, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for person in range(1, PEOPLE + 1):
+        colour = random.integers(0, 256, 3)
+        for camera in range(1, CAMERAS + 1):
+            for n in range(IMAGES):
+                image = np.clip(colour + random.normal(0, 8, (64, 32, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(root / f"{person:04d}_c{camera}s1_{100 * person + n:06d}_01.jpg"), image)
+    return root
+
+
+def benchmark(run: Path, root: Path, *words: str) -> int:
+    return main(
+        [
+            "run",
+            "--run",
+            str(run),
+            "--dataset",
+            "market-half",
+            "--root",
+            str(root),
+            "--weights",
+            "random",
+            "--set",
+            TINY,
+            *words,
+        ]
+    )
+
+
+def test_from_a_folder_to_the_paper_s_row(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert benchmark(run, pictures, "--method", "reliable_soft", "--set", "associate.people=4") == 0
+    said = capsys.readouterr().out
+    assert "market-half, reliable_soft" in said and "round-1" in said and "the paper" not in said
+    metrics = json.loads((run / "rank" / "metrics.json").read_text())
+    assert metrics["queries"] == metrics["gallery"] == PEOPLE // 2 * CAMERAS * IMAGES
+    assert [r["state"] for r in metrics["reid"]["rounds"]] == ["round-0", "round-1"]
+    assert 0 <= metrics["reid"]["final"]["rank1"] <= metrics["reid"]["final"]["rank5"] <= 1
+    assert [r["round"] for r in metrics["labels"]] == [0, 1]
+    protocol = schema.read(PROTOCOL, run / "dataset" / PROTOCOL.file)
+    tracklets = schema.read(TRACKLETS, run / "isolate" / TRACKLETS.file)
+    assert set(tracklets.tracklet_id) == set(protocol.tracklet_id[protocol.part == "train"])
+    crops = schema.read(CROPS, run / "dataset" / CROPS.file)
+    assert {Path(p).parent for p in crops["shard"]} == {pictures.resolve()}  # nothing is copied
+    assert (schema.read(VIDEOS, run / "dataset" / VIDEOS.file).time_std_s > 1e6).all()
+    rankings = schema.read(RANKINGS, run / "rank" / RANKINGS.file)
+    assert set(rankings.state) == {"start", "round-0", "round-1"}
+    # Again is nothing to do, and the measures can be asked for alone.
+    assert benchmark(run, pictures) == 0 and "Nothing to do" in capsys.readouterr().out
+    assert main(["metrics", "--run", str(run)]) == 0 and "rank-20" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dataset", "marz"], r"DATASET=marz: no such benchmark"),
+        (["--root", ""], r"ROOT"),
+        (["--trial", "ten"], r"TRIAL=ten: wants a number"),
+        (["--trial", "10"], r"TRIAL=10: market-half has the trials 0 to 9"),
+    ],
+)
+def test_a_wrong_word_is_named(
+    pictures: Path, tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"--dataset": "market-half", "--root": str(pictures)} | dict(
+        zip(words[::2], words[1::2], strict=True)
+    )
+    run = ["run", "--run", str(tmp_path / "run"), *(w for pair in given.items() for w in pair if pair[1])]
+    assert main(run) == 2
+    import re
+
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_pooling_by_hand() -> None:
+    frames = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    of, ids = ["a", "a", "b"], ["b", "a", "none"]
+    mean, largest, hull = (rank.POOLING[name](frames, of, ids) for name in ("mean", "max", "hull"))
+    np.testing.assert_allclose(largest[1], np.array([1.0, 0.6]) / np.hypot(1, 0.6), atol=1e-6)
+    np.testing.assert_allclose(mean[1], np.array([1.8, 0.6]) / np.hypot(1.8, 0.6), atol=1e-6)
+    for pooled in (mean, largest, hull):
+        np.testing.assert_allclose(pooled[0], [0, 1], atol=1e-6)
+        assert not pooled[2].any()
+    # Of two frames the median is the mean, and the hull's point lies there.
+    np.testing.assert_allclose(hull[1], mean[1], atol=1e-6)
+
+
+def test_scores_of_no_query() -> None:
+    rows = pd.DataFrame({"first_match_rank": [0, 4, 19], "average_precision": [1.0, 0.5, 0.0]})
+    assert rank.scores(rows) == {
+        "rank1": 1 / 3,
+        "rank5": 2 / 3,
+        "rank10": 2 / 3,
+        "rank20": 1.0,
+        "mean_ap": 0.5,
+    }
+    assert set(rank.scores(rows[:0]).values()) == {None}
