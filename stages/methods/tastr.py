@@ -75,6 +75,11 @@ class TrainConfig(Settings):
         ge=0,
         description="T, time between tracklets of one camera in a batch, s; default: the longest usual dwell",
     )
+    constrained: bool = Field(
+        True,
+        description="batches of round 0 hold tracklets of one camera, T apart (TSCCC); false: any of the site, the paper's "
+        "largest ablation",
+    )
     epochs: int = Field(12, ge=0, description="epochs of round 0, within cameras; the paper: 50")
     round_epochs: int = Field(10, ge=0, description="epochs of every later round, across cameras")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate of round 0; the paper: 3e-4")
@@ -96,7 +101,7 @@ def associate(
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
     matches = cross_camera_matches(footage, features(), settings)
     if settings.labels == "site":
-        return matches, site_labels(footage, matches)
+        return matches, joined_labels(footage, matches)
     return matches, camera_pair_labels(footage.tracklets, matches)
 
 
@@ -151,20 +156,23 @@ def epoch_batches(
     random: np.random.Generator,
 ) -> Iterator[Batch]:
     """One epoch: batches of one camera with the gap T (TSCCC, IV-B), or of one camera pair (TCCPC, IV-D)."""
+    import numpy as np
     import pandas as pd
 
     from stages.reid.samplers import identity_batches
 
-    if round_ == 0:
+    if round_ == 0 and settings.constrained:
         return within_camera_epoch(
             footage, random, tracklets=settings.batch_tracklets, images=settings.batch_images,
             gap_s=settings.gap_s, images_per_tracklet=settings.images_per_tracklet,
         )  # fmt: skip
     tracklets = footage.tracklets
     row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
+    labels, group = pseudo_labels.pseudo_label.to_numpy(), pseudo_labels.group.to_numpy()
+    if round_ == 0:  # every tracklet is somebody else, wherever and whenever it was seen
+        labels, group = np.arange(len(labels)), np.full(len(labels), "site")
     return identity_batches(
-        crop_rows(footage), row[pseudo_labels.tracklet_id].to_numpy(), pseudo_labels.pseudo_label.to_numpy(),
-        pseudo_labels.group.to_numpy(), tracklets.camera_id.to_numpy(),
+        crop_rows(footage), row[pseudo_labels.tracklet_id].to_numpy(), labels, group, tracklets.camera_id.to_numpy(),
         labels_per_batch=settings.batch_tracklets, crops_per_label=settings.batch_images,
         max_crops_per_tracklet=settings.images_per_tracklet, rng=random,
     )  # fmt: skip
@@ -183,6 +191,7 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
         mutual_nearest,
     )
     from stages.reid.features import tracklet_features
+    from stages.reid.links import link_table
 
     tracklets = footage.tracklets
     x = tracklet_features(features, list(footage.crops.tracklet_id), list(tracklets.tracklet_id))
@@ -201,21 +210,7 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
         gate = prior.gate.reshape(d.shape) if settings.spatio_temporal else None
         i, j = mutual_nearest(joint, gate).T
         kept = keep_nearest_cluster(d[i, j], settings.k) if settings.kmeans else np.ones(len(i), bool)
-        ids = np.sort(
-            np.stack([tracklets.tracklet_id.to_numpy()[a[i]], tracklets.tracklet_id.to_numpy()[b[j]]]), axis=0
-        )
-        found.append(
-            pd.DataFrame(
-                {
-                    "tracklet_a": ids[0],
-                    "tracklet_b": ids[1],
-                    "distance": d[i, j],
-                    "joint_distance": joint[i, j],
-                    "transit_time_s": prior.transit_time_s.reshape(d.shape)[i, j],
-                    "kept": kept,
-                }
-            )
-        )
+        found.append(link_table(tracklets, a[i], b[j], d[i, j], kept, joint[i, j]))
     return pd.concat(found, ignore_index=True) if found else ASSOCIATIONS.empty()
 
 
@@ -236,34 +231,21 @@ def camera_pair_labels(tracklets: pd.DataFrame, matches: pd.DataFrame) -> pd.Dat
     return pd.concat(both, ignore_index=True)
 
 
-def site_labels(footage: Footage, matches: pd.DataFrame) -> pd.DataFrame:
+def joined_labels(footage: Footage, matches: pd.DataFrame) -> pd.DataFrame:
     """Not in the paper: the kept matches of all camera pairs joined by union-find that respects certain negatives."""
     import numpy as np
     import pandas as pd
 
-    from camera_topology.prior import certain_negatives
     from stages.reid.association import union_find
+    from stages.reid.links import site_labels
 
     tracklets = footage.tracklets
     kept = matches[matches.kept]
     row = pd.Series(np.arange(len(tracklets)), index=tracklets.tracklet_id)
     pairs = np.stack([row[kept.tracklet_a], row[kept.tracklet_b]], axis=1)
-    negatives = certain_negatives(
-        footage.site,
-        tracklets.camera_id.to_numpy(),
-        tracklets.t_start_us.to_numpy(),
-        tracklets.t_end_us.to_numpy(),
-    )
-    labels = union_find(len(tracklets), pairs, kept.distance.to_numpy(), negatives)
+    labels = union_find(len(tracklets), pairs, kept.distance.to_numpy(), footage.certain_negatives())
     matched = np.isin(np.arange(len(tracklets)), pairs)
-    return pd.DataFrame(
-        {
-            "tracklet_id": tracklets.tracklet_id[matched],
-            "group": "site",
-            "pseudo_label": labels[matched],
-            "weight": 1.0,
-        }
-    )
+    return site_labels(tracklets, matched, labels[matched])
 
 
 def _when(tracklets: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

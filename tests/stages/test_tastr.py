@@ -155,13 +155,30 @@ def test_round_zero_labels_each_tracklet_inside_its_camera(site, tmp_path):
     validate(PSEUDO_LABELS, labels, tmp_path)
 
 
+def test_batches_of_round_zero_hold_one_camera_unless_the_constraint_is_off(site):
+    made, _ = world(site, people=4)
+    _, labels = tastr.associate(made, lambda: None, 0, tastr.AssociateConfig())
+    camera = made.tracklets.camera_id.to_numpy()
+
+    def cameras_of_batches(constrained):
+        settings = tastr.TrainConfig(batch_tracklets=4, batch_images=2, constrained=constrained)
+        batches = list(tastr.epoch_batches(made, labels, 0, settings, np.random.default_rng(0)))
+        assert batches and all(
+            len(set(zip(b.labels, b.tracklets, strict=True))) == len(set(b.labels)) for b in batches
+        )
+        return [len(set(camera[b.tracklets])) for b in batches]
+
+    assert set(cameras_of_batches(True)) == {1}
+    assert max(cameras_of_batches(False)) > 1
+
+
 def test_camera_pair_labels_are_local_and_site_labels_are_joined(site):
     made, features = world(site, people=2)
     matches = tastr.cross_camera_matches(made, features, tastr.AssociateConfig(kmeans=False))
     local = tastr.camera_pair_labels(made.tracklets, matches)
     assert sorted(local.group.unique()) == ["a|b", "a|c", "b|c"]
     assert (local.groupby(["group", "pseudo_label"]).size() == 2).all()
-    joined = tastr.site_labels(made, matches)
+    joined = tastr.joined_labels(made, matches)
     person = joined.tracklet_id.str.split("_").str[1].astype(int) // 3
     assert (
         joined.groupby(person).pseudo_label.nunique().tolist() == [1, 1]
