@@ -270,6 +270,8 @@ def stored_distances(
     """(P,) entries of a sparse matrix in which what is not stored is far, at distance one."""
     import numpy as np
 
+    if not len(i):  # which scipy answers with a matrix
+        return np.zeros(0)
     likeness = distance.copy()
     likeness.data = 1 - likeness.data  # so that what is not stored reads as nought, and is far
     return 1 - np.asarray(likeness[i, j], np.float64).ravel()
