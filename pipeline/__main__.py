@@ -127,6 +127,11 @@ def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> 
     parser.add_argument(
         "--dataset", default="", help="a published benchmark in place of footage; 'none' forgets it"
     )
+    parser.add_argument(
+        "--source",
+        default="",
+        help="a published benchmark whose labels train a start for other runs' WEIGHTS",
+    )
     parser.add_argument("--root", default="", help="the folder that benchmark was unpacked to")
     parser.add_argument("--trial", default="", help="which of its random halves, from 0")
     parser.add_argument("--method", default="", help="re-ID method")
@@ -141,6 +146,8 @@ def _request(options: argparse.Namespace) -> Request:
         raise UserError(
             "MODEL uses a finished network as it is and WEIGHTS starts from one: name one of the two."
         )
+    if options.dataset not in ("", "none") and options.source not in ("", "none"):
+        raise UserError("DATASET learns without labels and SOURCE from labels: name one of the two.")
     for name in request.words():
         if value := getattr(options, name):
             # An empty word means the remembered one, so forgetting needs a word of its own.
@@ -178,10 +185,11 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
     # An old model is used as it is: a chain without rounds.
     own = graph.method_module(method).ROUNDS if run_settings.rounds is None else run_settings.rounds
-    rounds = -1 if request.model else own
+    rounds = -1 if request.model or request.source else own
+    ends = graph.PUBLISHED if request.dataset else graph.PRETRAINING if request.source else graph.FOOTAGE
     wanted = {"supervised"} if getattr(options, "supervised", False) or supervised_done else set()
     wanted |= {"camera_labels"} if request.camera_labels else set()
-    nodes = graph.build(method, rounds, optional=wanted, published=bool(request.dataset))
+    nodes = graph.build(method, rounds, optional=wanted, ends=ends)
     sources = Sources(
         request,
         options.run,
@@ -286,6 +294,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"Nothing to do: all {len(until)} steps of {options.run} are fresh.")
     if until[-1].id in ("report", "rank"):
         print(_formatted(_metrics(options.run)))
+    if request.source and until[-1].id == "rank":
+        print(f"the start for other runs: WEIGHTS={options.run / 'pretrain' / 'model.pt'}")
     if until[-1].id == "report":
         print(f"report: {(options.run / 'report' / 'index.html').resolve()}")
 
@@ -356,8 +366,8 @@ def describe(options: argparse.Namespace) -> None:
 
 def _metrics(run_dir: Path) -> dict[str, Any]:
     """The measures of a run, and the seconds each stage took by its receipts."""
-    published = bool(Request.load(run_dir).dataset)
-    path = run_dir / ("rank" if published else "evaluate") / "metrics.json"
+    request = Request.load(run_dir)
+    path = run_dir / ("rank" if request.dataset or request.source else "evaluate") / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make all RUN={run_dir}` first.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

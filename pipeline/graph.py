@@ -18,11 +18,16 @@ BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels"
 ROUND = ("associate", "train")
 AFTER_ROUNDS = ("identify", "ground_truth", "supervised", "evaluate", "export", "report")
 OPTIONAL = ("camera_labels", "supervised")  # run where their input was named, or they were asked for
-PUBLISHED = (
-    ("dataset", "isolate"),
-    ("rank",),
-)  # before and after the rounds, where DATASET stands for footage
-STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS, "dataset", "rank")
+STAGES = (*BEFORE_ROUNDS, *ROUND, *AFTER_ROUNDS, "dataset", "pretrain", "rank")
+
+# What stands before and after the rounds of a chain.
+Ends = tuple[tuple[str, ...], tuple[str, ...]]
+FOOTAGE: Ends = (BEFORE_ROUNDS, AFTER_ROUNDS)
+PUBLISHED: Ends = (("dataset", "isolate"), ("rank",))  # DATASET: a benchmark's tracklets stand for footage
+PRETRAINING: Ends = (
+    ("dataset",),
+    ("pretrain", "rank"),
+)  # SOURCE: a benchmark's labels train a start, without rounds
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,10 @@ def sections(method: str) -> dict[str, type[Settings]]:
     return {name: own.get(name) or stage(name).config for name in STAGES}
 
 
-def build(method: str, rounds: int, *, optional: Collection[str] = (), published: bool = False) -> list[Node]:
+def build(method: str, rounds: int, *, optional: Collection[str] = (), ends: Ends = FOOTAGE) -> list[Node]:
     """All nodes in order, each wired to the nodes that provide its inputs; ``rounds`` -1 is a chain without training.
 
-    optional: those of `OPTIONAL` that are wanted. published: a benchmark's tracklets stand for footage.
+    optional: those of `OPTIONAL` that are wanted. ends: what stands before and after the rounds.
     """
     chosen = method_module(method)
     nodes: list[Node] = []
@@ -86,7 +91,7 @@ def build(method: str, rounds: int, *, optional: Collection[str] = (), published
     left_out = set(OPTIONAL) - set(optional)
     if rounds < 0:
         left_out.add("camera_labels")  # which only training reads
-    before, after = PUBLISHED if published else (BEFORE_ROUNDS, AFTER_ROUNDS)
+    before, after = ends
     for name in before:
         if name not in left_out:
             add(name)

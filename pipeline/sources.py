@@ -32,6 +32,7 @@ class Request:
     config: str = ""
     model: str = ""
     dataset: str = ""
+    source: str = ""
     root: str = ""
     trial: str = ""
     sets: list[str] = field(default_factory=list)
@@ -143,12 +144,14 @@ class Sources:
 
     @property
     def dataset(self) -> tuple[str, Path, int]:
-        """Name, folder and trial of a published benchmark."""
+        """Name, folder and trial of a published benchmark, DATASET or SOURCE."""
+        name = self.request.dataset or self.request.source
         if not self.request.root:
-            raise UserError(f"DATASET={self.request.dataset}: set ROOT to the folder it was unpacked to.")
+            word = "DATASET" if self.request.dataset else "SOURCE"
+            raise UserError(f"{word}={name}: set ROOT to the folder it was unpacked to.")
         if not self.request.trial.isdigit() and self.request.trial:
             raise UserError(f"TRIAL={self.request.trial}: wants a number from 0 on.")
-        return self.request.dataset, Path(self.request.root).resolve(), int(self.request.trial or 0)
+        return name, Path(self.request.root).resolve(), int(self.request.trial or 0)
 
     @property
     def detector(self) -> Path | str:
@@ -215,7 +218,9 @@ class Sources:
         from pipeline import schema
         from pipeline.manifests import VIDEOS
 
-        if self.request.dataset:  # its training part is all there is to learn from, whatever the time
+        if (
+            self.request.dataset or self.request.source
+        ):  # its training part is all there is to learn from, whatever the time
             return _NEVER_US, _NEVER_US
         cut = self.site.cut()
         if cut is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ from pipeline.stage import Context, Settings, Stage
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from stages.methods import Footage
+    from stages.reid.backbone import ReidNetwork
 
 
 class SupervisedConfig(Settings):
@@ -38,16 +41,9 @@ class SupervisedConfig(Settings):
 
 def run(ctx: Context) -> None:
     import numpy as np
-    import torch
-    from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.losses import batch_hard_triplet
     from stages.reid.model import start_network, write_model
-    from stages.reid.samplers import Batch, identity_batches
-    from stages.reid.training import cosine, fit
-    from stages.reid.training_part import training_footage, training_images
-    from stages.train import saved_state
+    from stages.reid.training_part import training_footage
 
     footage = training_footage(ctx)
     pid = true_labels(ctx, footage.tracklets)
@@ -56,11 +52,36 @@ def run(ctx: Context) -> None:
             "supervised: fewer than two people of GROUND_TRUTH were tracked before the evaluation cut; "
             "check GROUND_TRUTH, the detections and the topology's evaluation.train_until."
         )
-    rows = np.flatnonzero(pid >= 0)
-    row_of = {tracklet: i for i, tracklet in enumerate(footage.tracklets.tracklet_id)}
-    of_crop = np.array([row_of[t] for t in footage.crops.tracklet_id])
+    network = start_network(ctx)
+    log = list(ctx.progress(train_with_labels(ctx, network, footage, pid), "supervised"))
+    write_model(ctx, SUPERVISED_MODEL, network, steps=len(log))
+    ctx.say(
+        f"{len(np.unique(pid[pid >= 0]))} true people, {int((pid >= 0).sum())} tracklets, {len(log)} steps"
+    )
+
+
+def train_with_labels(
+    ctx: Context, network: ReidNetwork, footage: Footage, pid: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """Batch-hard triplets of unit features over true persons; yields TRAIN_LOG rows.
+
+    pid: (T,) the person of each tracklet of the footage, -1 for those to leave out.
+    """
+    import numpy as np
+    import torch
+    from torch.nn import functional
+
+    from stages.reid.images import Augmentation
+    from stages.reid.losses import batch_hard_triplet
+    from stages.reid.samplers import Batch, identity_batches
+    from stages.reid.training import cosine, fit
+    from stages.reid.training_part import training_images
+    from stages.reid.within_camera import crop_rows
+    from stages.train import saved_state
+
+    rows, of_crop = np.flatnonzero(pid >= 0), crop_rows(footage)
     random = np.random.default_rng([ctx.seed, 99])
-    network, settings = start_network(ctx), ctx.settings
+    settings: SupervisedConfig = ctx.settings
 
     def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         labels = torch.as_tensor(batch.labels, device=features.device)
@@ -75,26 +96,11 @@ def run(ctx: Context) -> None:
     # One epoch of as many steps as wanted: an epoch over few people is a handful, and the rate falls by epochs.
     endless = islice((batch for _ in count() for batch in epoch()), settings.steps)
     epochs = (islice(endless, -(-settings.steps // 10)) for _ in range(10))
-    steps = list(
-        ctx.progress(
-            fit(
-                network,
-                training_images(ctx, footage, network),
-                epochs,
-                loss,
-                schedule=cosine(10),
-                augmentation=Augmentation(light=settings.light),
-                learning_rate=settings.learning_rate,
-                weight_decay=settings.weight_decay,
-                seed=ctx.seed,
-                device=ctx.device,
-                saved=saved_state(ctx),
-            ),
-            "supervised",
-        )
-    )
-    write_model(ctx, SUPERVISED_MODEL, network, steps=len(steps))
-    ctx.say(f"{len(np.unique(pid[rows]))} true people, {len(rows)} tracklets, {len(steps)} steps")
+    return fit(
+        network, training_images(ctx, footage, network), epochs, loss, schedule=cosine(10),
+        augmentation=Augmentation(light=settings.light), learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay, seed=ctx.seed, device=ctx.device, saved=saved_state(ctx),
+    )  # fmt: skip
 
 
 def true_labels(ctx: Context, tracklets: pd.DataFrame) -> np.ndarray:

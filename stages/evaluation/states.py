@@ -25,9 +25,9 @@ def model_states(ctx: Context) -> list[ModelState]:
     """Start, rounds in order, and the supervised reference where this run has one."""
     states = [ModelState("start", -1, start_checkpoint(ctx))]
     for path in ctx.paths(MODEL):
-        states.append(
-            ModelState(path.parent.name, int(path.parent.name.rpartition("-")[2]), _weights(MODEL, path))
-        )
+        name = path.parent.name  # 'round-2', or 'pretrain', which has no rounds
+        round_ = int(name.rpartition("-")[2]) if name.startswith("round-") else -1
+        states.append(ModelState(name, round_, _weights(MODEL, path)))
     if ctx.has(SUPERVISED_MODEL):
         states.append(
             ModelState("supervised", -1, _weights(SUPERVISED_MODEL, ctx.paths(SUPERVISED_MODEL)[-1]))

@@ -98,6 +98,38 @@ def test_a_wrong_word_is_named(
     assert re.search(said, capsys.readouterr().err)
 
 
+def test_labels_of_a_source_train_a_start_for_other_runs(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, size = tmp_path / "start", "run.image_size=[32,16]"
+    words = ["--source", "market-half", "--root", str(pictures), "--weights", "random"]
+    small = f"{size} pretrain.steps=30 pretrain.batch_people=4 pretrain.batch_images=2 pretrain.learning_rate=0.003"
+    assert main(["run", "--run", str(run), *words, "--set", small]) == 0
+    said = capsys.readouterr().out
+    start = run / "pretrain" / "model.pt"
+    assert f"WEIGHTS={start}" in said and "pretrain" in said
+    metrics = json.loads((run / "rank" / "metrics.json").read_text())
+    assert [r["state"] for r in metrics["reid"]["rounds"]] == ["pretrain"] and not metrics["labels"]
+    # People who differ in nothing but their colour: what it learned of the one half helps with the other.
+    assert metrics["reid"]["final"]["mean_ap"] >= metrics["reid"]["start"]["mean_ap"] - 0.05
+    assert (
+        benchmark(
+            tmp_path / "run",
+            pictures,
+            "--method",
+            "pul",
+            "--set",
+            "associate.people=4",
+            "--weights",
+            str(start),
+        )
+        == 0
+    )
+    capsys.readouterr()
+    assert main(["run", "--run", str(tmp_path / "x"), *words, "--dataset", "mars"]) == 2
+    assert "name one of the two" in capsys.readouterr().err
+
+
 def test_pooling_by_hand() -> None:
     frames = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
     of, ids = ["a", "a", "b"], ["b", "a", "none"]
