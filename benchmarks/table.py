@@ -25,9 +25,10 @@ from typing import Any
 
 from benchmarks.result import RESULTS, machine
 from benchmarks.seeds import copy_run, metrics
-from pipeline import config, graph
+from pipeline import config, graph, schema
 from pipeline.digest import text_digest
 from pipeline.errors import UserError
+from pipeline.manifests import TRACKLETS
 from pipeline.stage import Settings, what_settings
 
 FOOTAGE = Path("../shared/footage")
@@ -98,10 +99,7 @@ def main() -> None:
     missing = [cell for cell in wanted if cells.get("/".join(cell), {}).get("key") != keys[cell]]
     print(f"{len(wanted)} cells, {len(missing)} to make", flush=True)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        running = {
-            pool.submit(measure, bases[cell[0]], *cell, settings(*cell[1:], options.set)): cell
-            for cell in missing
-        }
+        running = {pool.submit(one_cell, bases[cell[0]], *cell[1:], options.set): cell for cell in missing}
         for done in as_completed(running):
             cell = running[done]
             cells["/".join(cell)] = {"key": keys[cell], **done.result()}
@@ -143,7 +141,7 @@ def base_run(site: str, runs: Path) -> Path | None:
 def cell_key(base: Path, method: str, sets: str) -> str:
     """Digest of all that decides a cell: the tracklets it starts from, its settings and every version in its chain."""
     outputs = {}
-    for stage in ("isolate", "ground_truth"):
+    for stage in ("track", "crop", "isolate", "ground_truth"):
         receipt = json.loads((base / stage / "receipt.json").read_text(encoding="utf-8"))
         outputs[stage] = receipt["outputs"]
     request = json.loads((base / "request.json").read_text(encoding="utf-8"))
@@ -157,34 +155,37 @@ def cell_key(base: Path, method: str, sets: str) -> str:
     return text_digest([outputs, method, chosen, versions])
 
 
-def measure(base: Path, site: str, method: str, seed: str, sets: str) -> dict[str, Any]:
-    """Run one cell in a copy of the base and read its measures; the copy is removed again."""
+def one_cell(base: Path, method: str, seed: str, more: str) -> dict[str, Any]:
+    """The measures of one cell; its run is removed again. The supervised reference is the same for every method."""
     run = base.parent / f"{method}-{seed}"
+    found = measure(
+        base, run, method, settings(method, seed, more), *(["--supervised"] if method == "weave" else [])
+    )
+    shutil.rmtree(run)
+    return found
+
+
+def measure(base: Path, run: Path, method: str, sets: str, *words: str) -> dict[str, Any]:
+    """One cell, in ``run``, a copy of the base: its measures, label estimation round by round, and its minutes."""
     copy_run(base, run)
-    reference = ("--supervised",) if method == "weave" else ()
-    pipeline(run, sets, "--method", method, *reference, log=run.with_suffix(".log"), threads=1)
+    pipeline(run, sets, "--method", method, *words, log=run.with_suffix(".log"), threads=1)
     found = metrics(run)
     rounds = [
         {**by_round, **{k: v for k, v in labels.items() if k != "round"}}
         for by_round, labels in zip(found["reid"]["rounds"], found["association"]["rounds"], strict=True)
     ]
-    cell = {
+    stages = ("associate", "train", "identify", "evaluate")
+    tracklets = schema.read(TRACKLETS, run / "isolate" / TRACKLETS.file)
+    return {
         **{name: found["reid"][name] for name in ("start", "final", "supervised", "end_to_end")},
         "rounds": rounds,
         "labels": {k: found["association"][k] for k in ("precision", "recall", "f")},
         "identities_idf1": found["identities"]["idf1"],
         "final_state": found["final_state"],
-        "minutes": {
-            "rounds": round((found["seconds"]["associate"] + found["seconds"]["train"]) / 60, 2),
-            "all": round(
-                sum(found["seconds"].get(s, 0) for s in ("associate", "train", "identify", "evaluate")) / 60,
-                2,
-            ),
-        },
+        "tracklets": len(tracklets),
+        "minutes": round(sum(found["seconds"].get(s, 0) for s in stages) / 60, 2),
         "machine": machine(),
     }
-    shutil.rmtree(run)
-    return cell
 
 
 def pipeline(run: Path, sets: str, *words: str, log: Path | None = None, threads: int | None = None) -> None:
@@ -239,7 +240,7 @@ def short(cell: dict[str, Any]) -> str:
     return (
         f"rank-1 {100 * start['rank1']:.1f} → {100 * final['rank1']:.1f} (rounds {rounds}), "
         f"mAP {100 * start['mean_ap']:.1f} → {100 * final['mean_ap']:.1f}, labels P, R, F {share}, "
-        f"{cell['minutes']['all']:.1f} min, {cell['final_state']}"
+        f"{cell['minutes']:.1f} min, {cell['final_state']}"
     )
 
 
@@ -255,7 +256,7 @@ def markdown(site: str, cells: dict[str, Any]) -> str:
     for method in methods:
         mine = [cell for name, cell in own.items() if name.split("/")[1] == method]
         values = {column: of(mine, *path) for column, path in COLUMNS.items()}
-        lines.append(row(f"`{method}`", values, of(mine, "minutes", "all")))
+        lines.append(row(f"`{method}`", values, [cell["minutes"] for cell in mine]))
     top = {"rank-1": of(every, "supervised", "rank1"), "mAP": of(every, "supervised", "mean_ap")}
     lines.append(row("supervised", top, []))
     return "\n".join(lines)

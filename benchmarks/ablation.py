@@ -1,0 +1,232 @@
+"""The papers' own findings, in direction, on market-site from ImageNet weights: what each part of a method is worth.
+
+    make bench NAME=ablation [STUDIES="tastr race dal tmc"] [SEEDS="100 101 102"]
+
+tastr  its Table IV: walking times, k-means and iteration, with and without; and batches without the constraint
+race   its Table 1: label estimation without top-k counts, hull or smoothing, and by 1-NN and AGR
+dal    its Table 2: one loss or both
+tmc    its Tables 3 and 4: true tracklets of the training time, fragmented and switched at the paper's rates, with and
+       without intra-tracklet isolation, and over eps_intra
+
+Budgets are the table's (`benchmarks.table`); cells that share a beginning share its rounds. Results, cell by cell, are in
+``benchmarks/results/ablation.json``. Prints a table per study, and as its last line one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import table
+from benchmarks.result import RESULTS
+from benchmarks.seeds import copy_run
+from benchmarks.substitution import Tables, substitute
+from data.datasets.noise import noisy_tracklets
+from pipeline import schema
+from pipeline.__main__ import open_run, parser
+from pipeline.errors import UserError
+from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS, VIDEOS
+from stages.evaluation.matching import match, matched_pids
+
+# Study → its method, and per row the settings that differ.
+STUDIES: dict[str, tuple[str, dict[str, str]]] = {
+    "tastr": (
+        "tastr",
+        {
+            "walking times and k-means": "",
+            "walking times": "associate.kmeans=false",
+            "k-means": "associate.spatio_temporal=false",
+            "neither": "associate.kmeans=false associate.spatio_temporal=false",
+            "batches without the constraint": "train.constrained=false run.rounds=0",
+        },
+    ),
+    "race": (
+        "race",
+        {
+            "whole": "run.rounds=1",
+            "without top-k counts": "run.rounds=1 associate.top_k=1000",
+            "without hull": "run.rounds=1 associate.hull=false",
+            "without smoothing": "run.rounds=1 associate.smoothing_weight=0",
+            "smoothing as printed": "run.rounds=1 associate.smoothing=printed",
+            "1-NN": "run.rounds=1 associate.prediction=nearest",
+            "AGR": "run.rounds=1 associate.prediction=agr",
+        },
+    ),
+    "dal": ("dal", {"L_I and L_C": "", "L_I": "train.cross_weight=0", "L_C": "train.intra=false"}),
+    "tmc": (
+        "tmc",
+        {
+            f"{noise}, {how}": sets
+            for noise in ("1.7_1.2", "2.5_1.2", "2.5_1.5")
+            for how, sets in {
+                "without isolation": "isolate.enabled=false",
+                "with": "isolate.only_at_contact=false",
+                **{
+                    f"eps {e}": f"isolate.only_at_contact=false isolate.eps={e}" for e in (0.3, 0.4, 0.5, 0.6)
+                },
+            }.items()
+            if not how.startswith("eps") or noise == "1.7_1.2"
+        },
+    ),
+}
+
+
+_WRITING = threading.Lock()
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--studies", default=os.environ.get("STUDIES") or " ".join(STUDIES))
+    words.add_argument("--seeds", default=os.environ.get("SEEDS") or "100 101 102")
+    words.add_argument("--runs", type=Path, default=Path("runs/table"))
+    words.add_argument("--results", type=Path, default=RESULTS / "ablation.json")
+    options = words.parse_args()
+    if unknown := [word for word in options.studies.split() if word not in STUDIES]:
+        words.error(f"STUDIES={' '.join(unknown)}: choose among {' '.join(STUDIES)}")
+    base = table.base_run("market", options.runs)
+    if base is None:
+        raise UserError("the ablations need ../shared/footage, which is not there.")
+    cells = table.read_cells(options.results)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = [
+            pool.submit(run_study, base, study, seed, cells, options.results)
+            for seed in options.seeds.split()
+            for study in options.studies.split()
+        ]
+        for job in jobs:
+            job.result()
+    for study in options.studies.split():
+        print(f"\n### {study}\n\n" + markdown(study, cells, options.seeds.split()))
+    print(json.dumps({"benchmark": "ablation", "cells": len(cells)}))
+
+
+def run_study(base: Path, study: str, seed: str, cells: dict[str, Any], results: Path) -> None:
+    """All rows of a study with one seed, one after the other; a row begins with what the row before has in common."""
+    method, rows = STUDIES[study]
+    before = base
+    for row, more in rows.items():
+        name, sets = f"{study}/{row}/{seed}", table.settings(method, seed, more)
+        start = noisy_base(base, row.split(",")[0]) if study == "tmc" else before
+        key = table.cell_key(start if study == "tmc" else base, method, sets)
+        if cells.get(name, {}).get("key") == key:
+            continue
+        run = base.parent / f"{study}-{list(rows).index(row)}-{seed}"
+        found = {"key": key, **table.measure(start, run, method, sets)}
+        with _WRITING:
+            cells[name] = found
+            table.write_cells(results, cells)
+        print(f"{name}: {table.short(cells[name])}", flush=True)
+        before = run
+    for i in range(len(rows)):
+        shutil.rmtree(base.parent / f"{study}-{i}-{seed}", ignore_errors=True)
+
+
+def noisy_base(base: Path, rates: str) -> Path:
+    """A copy of the base whose tracklets of the training time are the true ones, made as bad as the rates say."""
+    copy = copy_run(base, base.parent / f"noise-{rates}")
+    runner, _ = open_run(parser().parse_args(["run", "--run", str(copy)]))
+    if json.loads((copy / "track" / "receipt.json").read_text(encoding="utf-8"))["notes"].get("substituted"):
+        return copy
+    made = noisy_tables(base, runner.sources.cut[0], *map(float, rates.split("_")))
+    with runner.lock():
+        for node in ("track", "crop"):
+            substitute(runner, node, {m: t for m, t in made.items() if m in runner.by_id[node].stage.outputs})
+    return copy
+
+
+def noisy_tables(run: Path, cut_us: int, r_fm: float, r_sw: float) -> Tables:
+    """TRACKLETS, BOXES and CROPS in which what was seen before the cut is noise of `data.datasets.noise`, the rest ours.
+
+    A noisy tracklet's frames are a fifth of a second apart, and no two of them were seen at once.
+    """
+    tracklets, boxes, crops = (
+        schema.read(m, run / stage / m.file)
+        for m, stage in ((TRACKLETS, "track"), (BOXES, "track"), (CROPS, "crop"))
+    )
+    camera = schema.read(VIDEOS, run / "ingest" / VIDEOS.file).set_index("video_id").camera_id
+    truth = schema.read(GROUND_TRUTH, run / "ground_truth" / GROUND_TRUTH.file)
+    key = ["video_id", "frame", "tracklet_id"]
+    person = pd.DataFrame(boxes[key]).assign(
+        pid=matched_pids(match(boxes, truth.assign(camera_id=truth.video_id.map(camera))), truth)
+    )
+    seen = crops[crops.t_utc_us <= cut_us].merge(person, on=key)
+    seen = (
+        seen[seen.pid >= 0]
+        .sort_values(["video_id", "pid", "t_utc_us"])
+        .drop_duplicates(["video_id", "frame", "pid"])
+    )
+    number, place = noisy_tracklets(
+        seen.pid.to_numpy(), seen.video_id.map(camera).to_numpy(str), r_fm, r_sw, np.random.default_rng(0)
+    )
+    name = np.array([f"noise-{n:04d}" for n in number])
+    # A tracklet of two people may hold both out of one frame, which no tracker's could.
+    single = ~pd.DataFrame(
+        {"name": name, "video": seen.video_id.to_numpy(), "frame": seen.frame.to_numpy()}
+    ).duplicated()
+    seen, name, number, place = seen[single.to_numpy()], name[single], number[single], place[single]
+    # Hours apart, and all of it long before the cut.
+    times = int(tracklets.t_start_us.min()) - (number + 1) * 3_600_000_000 + place * 200_000
+    noise = seen.assign(tracklet_id=name, t_utc_us=times)
+    followed = boxes.merge(seen[key], on=key)[key + [c for c in boxes.columns if c not in key]]
+    followed = followed.merge(
+        pd.DataFrame({**{k: seen[k].to_numpy() for k in key}, "name": name, "t": times}), on=key
+    )
+    followed = followed.assign(
+        tracklet_id=followed.name, t_utc_us=followed.t, overlap=np.float32(1), margin=np.float32(1)
+    )
+    later = tracklets[tracklets.t_start_us > cut_us]
+    rows = noise.groupby("tracklet_id").agg(
+        t_start_us=("t_utc_us", "min"),
+        t_end_us=("t_utc_us", "max"),
+        n_boxes=("frame", "size"),
+        video=("video_id", "first"),
+    )
+    made = rows.reset_index().assign(
+        parent_id=rows.index, camera_id=rows.video.map(camera).to_numpy(), mean_score=np.float32(1)
+    )
+    columns = {m: [c.name for c in m.columns] for m in (TRACKLETS, BOXES, CROPS)}
+
+    def joined(manifest: Any, new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
+        table_ = pd.concat([new[columns[manifest]], old[columns[manifest]]], ignore_index=True)
+        return table_.astype(old[columns[manifest]].dtypes.to_dict())
+
+    return {
+        TRACKLETS: joined(TRACKLETS, made, later),
+        BOXES: joined(BOXES, followed, boxes[boxes.tracklet_id.isin(later.tracklet_id)]),
+        CROPS: joined(CROPS, noise, crops[crops.tracklet_id.isin(later.tracklet_id)]),
+    }
+
+
+def markdown(study: str, cells: dict[str, Any], seeds: list[str]) -> str:
+    """Means over the seeds: rank-1 after each round, the final mAP, and label estimation in the last round."""
+    _, rows = STUDIES[study]
+    lines = ["| | rank-1 after round 0, 1, … | final mAP | P | R | F | tracklets |", "|---" * 7 + "|"]
+    for row in rows:
+        own = [cells[f"{study}/{row}/{seed}"] for seed in seeds if f"{study}/{row}/{seed}" in cells]
+        if not own:
+            continue
+        rounds = zip(*([r["rank1"] for r in cell["rounds"]] for cell in own), strict=True)
+        curve = ", ".join(f"{100 * statistics.fmean(r):.1f}" for r in rounds)
+        last = [cell["rounds"][-1] for cell in own]
+        values = [100 * statistics.fmean(cell["mean_ap"] for cell in last)]
+        shown = [f"{values[0]:.1f}"]
+        for key in ("precision", "recall", "f"):
+            known = [100 * r[key] for r in last if r[key] is not None]
+            shown.append(f"{statistics.fmean(known):.1f}" if known else "–")
+        shown.append(f"{statistics.fmean(cell['tracklets'] for cell in own):.0f}")
+        lines.append(f"| {row} | {curve} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
