@@ -163,20 +163,25 @@ def in_order_of_time(detections: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
     if detections.empty:
         return detections, 0
-    spans = detections.groupby("video_id").t_utc_us.agg(["min", "max"]).reset_index()
-    from_us: dict[str, int] = {}
-    covered_until = np.iinfo(np.int64).min
-    spans = spans.sort_values(["min", "max", "video_id"])
-    for video_id, last in zip(spans.video_id, spans["max"], strict=True):
-        from_us[video_id] = covered_until
-        covered_until = max(covered_until, last)
-    late = detections.t_utc_us > detections.video_id.map(from_us)
-    rows = detections[late].sort_values(
-        ["t_utc_us", "score", "x1", "y1", "x2", "y2"],
-        ascending=[True, False, True, True, True, True],
-        kind="stable",
+    rows, doubled = detections, 0
+    if detections.video_id.nunique() > 1:
+        spans = detections.groupby("video_id").t_utc_us.agg(["min", "max"]).reset_index()
+        from_us: dict[str, int] = {}
+        covered_until = np.iinfo(np.int64).min
+        spans = spans.sort_values(["min", "max", "video_id"])
+        for video_id, last in zip(spans.video_id, spans["max"], strict=True):
+            from_us[video_id] = covered_until
+            covered_until = max(covered_until, last)
+        late = detections.t_utc_us > detections.video_id.map(from_us)
+        rows, doubled = detections[late], int((~late).sum())
+    order = np.lexsort(
+        [
+            *(rows[c].to_numpy() for c in ("y2", "x2", "y1", "x1")),
+            -rows.score.to_numpy(),
+            rows.t_utc_us.to_numpy(),
+        ]
     )
-    return rows.reset_index(drop=True), int((~late).sum())
+    return rows.iloc[order].reset_index(drop=True), doubled
 
 
 def long_enough(rows: pd.DataFrame, min_length_s: float) -> pd.DataFrame:

@@ -12,7 +12,9 @@ Deviations from the paper (the paper's own value in brackets):
   - An epoch is a round, so that it can be measured and resumed. What goes on from round to round is the mean network,
     from which the next round's student starts [both go on].
   - rho of the data-dependent eps is `pairs_per_tracklet` over the number of tracklets [1.6e-3: right for MARS, 3.5 times
-    too small for PRID; it is really the tracklets per person over N]. It is computed anew in every round, for the clusters
+    too small for PRID; it is really the tracklets per person over N], and k1, k2 and min_samples follow the tracklets a
+    person has, by the label-free number of people [30, 6, 4, for MARS's 13: where a person has three, thirty neighbours
+    are ten people]. eps is computed anew in every round, for the clusters
     grow with the features [computed once and frozen; eps=0.5 sets it].
   - Smaller batches and fewer steps, for footage and machines smaller than the paper's [16 people x 4 clips x 4 frames, 40
     epochs of 400 steps at a constant 3.5e-4]; random erasing is off [0.5].
@@ -40,22 +42,35 @@ if TYPE_CHECKING:
 
     from stages.reid.samplers import Batch
 
-VERSION = 1
+VERSION = 2
 ROUNDS = 4
+MARS_TRACKLETS = 13.0  # of a person
 
 
 class AssociateConfig(Settings):
     """Section 3.2, inter-tracklet association."""
 
-    k1: int = Field(30, ge=2, description="size of the k-reciprocal neighbourhood")
-    k2: int = Field(6, ge=1, description="neighbours averaged in local query expansion; 1: none")
-    min_samples: int = Field(4, ge=1, description="DBSCAN core size, in tracklets")
+    k1: int | None = Field(
+        None,
+        ge=2,
+        description="size of the k-reciprocal neighbourhood; null: 30 at MARS's 13 tracklets a person",
+    )
+    k2: int | None = Field(
+        None,
+        ge=1,
+        description="neighbours averaged in local query expansion; 1: none; null: 6 at 13 a person",
+    )
+    min_samples: int | None = Field(
+        None, ge=1, description="DBSCAN core size, in tracklets; null: 4 at 13 a person, and at least 2"
+    )
     eps: float | None = Field(
         None, gt=0, le=1, description="DBSCAN radius eps_inter on Jaccard distances; null: from the data"
     )
-    pairs_per_tracklet: float = Field(
-        6.0, gt=0, description="rho times the number of tracklets, where eps is taken from the data; MARS: 13"
-    )
+    pairs_per_tracklet: float | None = Field(
+        None, gt=0,
+        description="rho times the number of tracklets, where eps is taken from the data: 13 on MARS; null: tracklets a "
+        "person by the label-free estimate",
+    )  # fmt: skip
     frames: int = Field(32, ge=1, description="consecutive frames of a tracklet that are averaged")
 
 
@@ -97,12 +112,30 @@ def associate(
     f = clip_means(
         features(), crop_rows(footage), len(tracklets), settings.frames, np.random.default_rng(round_)
     )
-    distance = jaccard_distances(f, settings.k1, settings.k2)
-    eps = settings.eps or data_dependent_eps(distance, settings.pairs_per_tracklet / len(tracklets))
-    hard = density_clusters(distance, eps, settings.min_samples)
+    k1, k2, min_samples, pairs = sizes(footage, settings)
+    distance = jaccard_distances(f, k1, k2)
+    eps = settings.eps or data_dependent_eps(distance, pairs / len(tracklets))
+    hard = density_clusters(distance, eps, min_samples)
     i, j = pairs_across(hard, tracklets.camera_id.to_numpy(str))
     links = link_table(tracklets, i, j, stored_distances(distance, i, j), True)
     return links, site_labels(tracklets, hard >= 0, hard[hard >= 0])
+
+
+def sizes(footage: Footage, settings: AssociateConfig) -> tuple[int, int, int, float]:
+    """k1, k2, min_samples and pairs per tracklet: the settings, or the paper's in proportion to the tracklets a person has."""
+    people = (
+        footage.people()
+        if None in (settings.k1, settings.k2, settings.min_samples, settings.pairs_per_tracklet)
+        else 0
+    )
+    each = len(footage.tracklets) / people if people else MARS_TRACKLETS
+    share = min(each / MARS_TRACKLETS, 1.0)
+    return (
+        settings.k1 or max(4, round(30 * share)),
+        settings.k2 or max(1, round(6 * share)),
+        settings.min_samples or max(2, round(4 * share)),
+        settings.pairs_per_tracklet or each,
+    )
 
 
 def train(

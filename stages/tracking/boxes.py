@@ -46,11 +46,18 @@ def grown_iou_matrix(a: Array, b: Array, share: Array) -> Array:
 
     The buffered IoU of C-BIoU (Yang et al. 2023): boxes that just miss each other still overlap a little.
     """
-    grow_a = share[:, None] * (a[:, 2:] - a[:, :2])
-    a = np.concatenate([a[:, :2] - grow_a, a[:, 2:] + grow_a], axis=1)
-    grow_x, grow_y = share[:, None] * (b[:, 2] - b[:, 0]), share[:, None] * (b[:, 3] - b[:, 1])
-    width = np.minimum(a[:, None, 2], b[:, 2] + grow_x) - np.maximum(a[:, None, 0], b[:, 0] - grow_x)
-    height = np.minimum(a[:, None, 3], b[:, 3] + grow_y) - np.maximum(a[:, None, 1], b[:, 1] - grow_y)
-    common = width.clip(min=0) * height.clip(min=0)
-    union = area(a)[:, None] + area(b) * (1 + 2 * share[:, None]) ** 2 - common
-    return np.asarray(common / np.maximum(union, 1e-9))
+    grown = a[:, 2:] - a[:, :2]
+    half = share[:, None] * grown
+    # Both axes at once, (2, n, m): at thirty people it is the number of calls that costs, not their size.
+    size, grow = (b[:, 2:] - b[:, :2]).T[:, None, :], share[None, :, None]
+    grow_b = grow * size
+    low = np.maximum((a[:, :2] - half).T[:, :, None], b[:, :2].T[:, None, :] - grow_b)
+    common = np.minimum((a[:, 2:] + half).T[:, :, None], b[:, 2:].T[:, None, :] + grow_b)
+    common -= low
+    np.maximum(common, 0.0, out=common)
+    shared = common[0] * common[1]
+    factor = (1 + 2 * share) ** 2
+    union = (grown[:, 0] * grown[:, 1] * factor)[:, None] + (size[0] * size[1]) * factor[:, None]
+    union -= shared
+    np.maximum(union, 1e-9, out=union)
+    return np.asarray(shared / union)

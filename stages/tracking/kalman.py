@@ -34,73 +34,86 @@ class Noise:
 
 @dataclass
 class State:
-    """n tracks: mean and covariance of cx, cy, width, height (px) and of their velocities (px/s); all (n, 4)."""
+    """n tracks: cx, cy, width, height (px), their velocities (px/s), and the covariance of the two.
 
-    position: Array
-    velocity: Array
-    var_position: Array
-    covariance: Array
-    var_velocity: Array
+    values: (5, n, 4) in one array, for it is the number of calls that costs: position, velocity, variance of the position,
+    covariance, variance of the velocity.
+    """
+
+    values: Array
 
     def __len__(self) -> int:
-        return len(self.position)
+        return self.values.shape[1]
+
+    @property
+    def position(self) -> Array:
+        """(n, 4)"""
+        return self.values[0]
+
+    @property
+    def velocity(self) -> Array:
+        """(n, 4)"""
+        return self.values[1]
+
+    @property
+    def var_position(self) -> Array:
+        """(n, 4)"""
+        return self.values[2]
+
+    @property
+    def covariance(self) -> Array:
+        """(n, 4)"""
+        return self.values[3]
+
+    @property
+    def var_velocity(self) -> Array:
+        """(n, 4)"""
+        return self.values[4]
 
     def keep(self, chosen: npt.NDArray[np.bool_]) -> State:
         """The chosen tracks."""
-        return State(
-            self.position[chosen], self.velocity[chosen],
-            self.var_position[chosen], self.covariance[chosen], self.var_velocity[chosen],
-        )  # fmt: skip
+        return State(self.values[:, chosen])
 
     def join(self, other: State) -> State:
         """These tracks, then the others."""
-        return State(
-            np.concatenate([self.position, other.position]),
-            np.concatenate([self.velocity, other.velocity]),
-            np.concatenate([self.var_position, other.var_position]),
-            np.concatenate([self.covariance, other.covariance]),
-            np.concatenate([self.var_velocity, other.var_velocity]),
-        )
+        return State(np.concatenate([self.values, other.values], axis=1))
 
 
 def start(measured: Array, noise: Noise) -> State:
     """Tracks of unknown velocity at ``measured`` (n, 4) cx, cy, width, height."""
-    height = measured[:, 3:4]
-    return State(
-        measured.astype(np.float64),
-        np.zeros_like(measured, dtype=np.float64),
-        (height * noise.measurement) ** 2,
-        np.zeros_like(measured, dtype=np.float64),
-        (height * noise.first_velocity_per_s) ** 2,
-    )
+    height, values = measured[:, 3:4], np.zeros((5, *measured.shape))
+    values[0] = measured
+    values[2] = (height * noise.measurement) ** 2
+    values[4] = (height * noise.first_velocity_per_s) ** 2
+    return State(values)
 
 
 def predict(state: State, dt_s: float, noise: Noise) -> State:
     """The tracks ``dt_s`` seconds later."""
-    height = state.position[:, 3:4]
-    q = (height * noise.acceleration_per_s15) ** 2
-    wander = (height * noise.wander_per_s05) ** 2
-    return State(
-        state.position + dt_s * state.velocity,
-        state.velocity,
-        state.var_position + dt_s * (2 * state.covariance + dt_s * state.var_velocity) + q * (dt_s**3 / 3) + wander * dt_s,
-        state.covariance + dt_s * state.var_velocity + q * (dt_s**2 / 2),
-        state.var_velocity + q * dt_s,
-    )  # fmt: skip
+    _, velocity, _, covariance, var_velocity = state.values
+    height_squared = state.values[0, :, 3:4] ** 2
+    acceleration, wander = np.square(noise.acceleration_per_s15), np.square(noise.wander_per_s05)
+    moved, gained = dt_s * velocity, dt_s * var_velocity
+    values = state.values.copy()
+    values[0] += moved
+    values[2] += dt_s * (2 * covariance + gained)
+    values[2] += height_squared * (acceleration * (dt_s**3 / 3) + wander * dt_s)
+    values[3] += gained
+    values[3] += height_squared * (acceleration * (dt_s**2 / 2))
+    values[4] += height_squared * (acceleration * dt_s)
+    return State(values)
 
 
 def update(state: State, rows: npt.NDArray[np.int64], measured: Array, noise: Noise) -> State:
     """The tracks, of which ``rows`` (m,) were seen at ``measured`` (m, 4) cx, cy, width, height."""
-    position, velocity = state.position.copy(), state.velocity.copy()
-    var_position, covariance = state.var_position.copy(), state.covariance.copy()
-    var_velocity = state.var_velocity.copy()
-    pp, pv = var_position[rows], covariance[rows]
-    innovation_var = pp + (measured[:, 3:4] * noise.measurement) ** 2
-    gain, gain_velocity = pp / innovation_var, pv / innovation_var
-    innovation = measured - position[rows]
-    position[rows] += gain * innovation
-    velocity[rows] += gain_velocity * innovation
-    var_position[rows] = (1 - gain) * pp
-    covariance[rows] = (1 - gain) * pv
-    var_velocity[rows] -= gain_velocity * pv
-    return State(position, velocity, var_position, covariance, var_velocity)
+    values = state.values.copy()
+    seen = values[:, rows]
+    variances = seen[2:4].copy()  # of the position, and its covariance with the velocity
+    gain = variances / (
+        variances[0] + (measured[:, 3:4] * noise.measurement) ** 2
+    )  # of position and velocity
+    seen[:2] += gain * (measured - seen[0])
+    seen[2:4] *= 1 - gain[0]
+    seen[4] -= gain[1] * variances[1]
+    values[:, rows] = seen
+    return State(values)

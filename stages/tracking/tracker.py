@@ -126,15 +126,17 @@ class Tracker:
             mixed = (1 - s.keypoint_weight) * overlap + s.keypoint_weight * likeness
             overlap = np.where(np.isnan(likeness), overlap, mixed)
         height, other = size[:, 1][:, None], (boxes[:, 3] - boxes[:, 1])[None, :]
-        ratio = np.minimum(height, other) / np.maximum(height, other)
-        return overlap, (overlap >= s.min_iou) & (ratio >= s.min_height_ratio)
+        alike = (height >= s.min_height_ratio * other) & (other >= s.min_height_ratio * height)
+        return overlap, (overlap >= s.min_iou) & alike
 
     def _match(
         self, track_of: Ints, tracks: Ints, columns: Ints, overlap: Array, allowed: Flags, scores: Array
     ) -> None:
         """Write the tracks of the boxes ``columns`` into ``track_of``."""
-        grid = np.ix_(tracks, columns)
-        rows, found = assign(overlap[grid] * scores[columns][None, :], allowed[grid])
+        if (len(tracks), len(columns)) != overlap.shape:
+            grid = np.ix_(tracks, columns)
+            overlap, allowed = overlap[grid], allowed[grid]
+        rows, found = assign(overlap * scores[columns], allowed)
         track_of[columns[found]] = tracks[rows]
 
     def _certainty(self, track_of: Ints, overlap: Array, allowed: Flags) -> tuple[Array, Array]:

@@ -161,3 +161,21 @@ def test_batch_norm_sees_groups():
     apart = torch.cat([network(images[:4])[0], network(images[4:])[0]])
     torch.testing.assert_close(grouped, apart)
     assert not torch.allclose(grouped, forward_in_groups(network, images, None))
+
+
+def test_neighbourhoods_follow_the_tracklets_a_person_has():
+    def sizes(tracklets, people, **settings):
+        made = Footage(
+            pd.DataFrame({"tracklet_id": range(tracklets)}),
+            pd.DataFrame(),
+            without_file([]),
+            {},
+            lambda: people,
+        )
+        return tmc.sizes(made, AssociateConfig(**settings))
+
+    assert sizes(8298, 8298 // 13) == pytest.approx((30, 6, 4, 13), rel=1e-3)  # MARS
+    assert sizes(300, 100) == (7, 1, 2, 3)
+    assert sizes(300, 3) == (30, 6, 4, 100)  # never wider than the paper's
+    assert sizes(300, 0) == (30, 6, 4, 13)  # nobody knows how many
+    assert sizes(300, 100, k1=20, k2=3, min_samples=5, pairs_per_tracklet=2) == (20, 3, 5, 2)
