@@ -6,7 +6,7 @@ The cut is a time. The headline ranks features of true boxes of the test time; s
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from pipeline.manifests import (  # isort: skip
     SUPERVISED_MODEL, TRACKLETS, VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
+from stages.reid.pooling import POOLING_IS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ class EvaluateConfig(Settings):
     min_visibility: float = Field(0.4, ge=0, le=1, description="true boxes seen less are not cropped")
     own_crops: int = Field(16, ge=2, description="crops per tracklet of ours, evenly spread in time")
     min_score: float = Field(0.3, ge=0, le=1, description="detections of lower confidence are not measured")
+    pooling: Literal["mean", "max", "hull"] = Field("mean", description=POOLING_IS)
     draws: int = Field(2000, ge=100, description="bootstrap resamples of the people")
 
 
@@ -211,7 +213,7 @@ def _retrieve(
     import pandas as pd
 
     from stages.evaluation import comparison, retrieval, truth_crops
-    from stages.reid.features import tracklet_features
+    from stages.reid.pooling import POOLING
 
     people = ctx.read(PEOPLE)
     counts = people.role.value_counts()
@@ -228,7 +230,7 @@ def _retrieve(
 
     rows: dict[str, pd.DataFrame] = {}
     for state in ctx.progress([*states, *([] if final in states else [final])], "ranking"):
-        features = tracklet_features(
+        features = POOLING[ctx.settings.pooling](
             _features(ctx, state, crops), list(crops.tracklet_id), list(gallery.query_id)
         )
         rows[state.name] = retrieval.headline(features, gallery)
@@ -255,7 +257,7 @@ def _end_to_end(
     import numpy as np
 
     from stages.evaluation import retrieval
-    from stages.reid.features import tracklet_features
+    from stages.reid.pooling import POOLING
 
     people = ctx.read(PEOPLE)
     asked = {-1, *people.pid[people.role == "test"]}
@@ -266,7 +268,7 @@ def _end_to_end(
     if tracklets.empty:
         return retrieval.end_to_end(np.zeros((0, 1)), tracklets, gallery)
     features = _features(ctx, final, own_crops)
-    pooled = tracklet_features(features, list(own_crops.tracklet_id), list(tracklets.tracklet_id))
+    pooled = POOLING[ctx.settings.pooling](features, list(own_crops.tracklet_id), list(tracklets.tracklet_id))
     return retrieval.end_to_end(pooled, tracklets.astype({"pid": "int64"}), gallery)
 
 

@@ -12,10 +12,9 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, MEASURES, MODEL, PROTOCOL, PROTOCOL_CROPS, RANKINGS, TRACKLETS
 from pipeline.stage import Context, Settings, Stage
+from stages.reid.pooling import POOLING_IS
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
     from stages.evaluation.states import ModelState
@@ -27,11 +26,7 @@ class RankConfig(Settings):
     pictures_per_tracklet: int | None = Field(
         None, ge=1, description="pictures that stand for a tracklet, evenly spread; null: all"
     )
-    pooling: Literal["mean", "max", "hull"] = Field(
-        "mean",
-        description="how pictures become one feature: their mean, their largest values (DAL), or the point of their affine "
-        "hull nearest to the median (RACE)",
-    )
+    pooling: Literal["mean", "max", "hull"] = Field("mean", description=POOLING_IS)
 
 
 def run(ctx: Context) -> None:
@@ -69,6 +64,7 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
 
     from stages.reid.association import euclidean_distances
     from stages.reid.features import cached_features
+    from stages.reid.pooling import POOLING
     from stages.reid.ranking import rank
 
     features = cached_features(state.checkpoint, pictures, ctx.run_dir, ctx.device)
@@ -102,47 +98,6 @@ def label_scores(ctx: Context, path: Any, protocol: pd.DataFrame) -> dict[str, A
     found = link_scores(schema.read(ASSOCIATIONS, path), person, tracklets.camera_id)
     return {"round": int(path.parent.name.rpartition("-")[2]), **found}
 
-
-def mean_features(
-    features: npt.NDArray[np.floating], of: list[str], tracklet_ids: list[str]
-) -> npt.NDArray[np.float32]:
-    """(T, D) unit means of the pictures' features (N, D); see `stages.reid.features.tracklet_features`."""
-    from stages.reid.features import tracklet_features
-
-    return tracklet_features(features, of, tracklet_ids)
-
-
-def max_features(
-    features: npt.NDArray[np.floating], of: list[str], tracklet_ids: list[str]
-) -> npt.NDArray[np.float32]:
-    """(T, D) unit vectors of the largest value of each component over a tracklet's pictures (DAL, 4.1)."""
-    return _each(features, of, tracklet_ids, lambda frames: frames.max(0))
-
-
-def hull_features(
-    features: npt.NDArray[np.floating], of: list[str], tracklet_ids: list[str]
-) -> npt.NDArray[np.float32]:
-    """(T, D) unit vectors: RACE's robust point of each tracklet's affine hull (its Eq. 2)."""
-    from stages.methods.race import affine_hull
-
-    return _each(features, of, tracklet_ids, lambda frames: affine_hull(frames, "median", 0.1))
-
-
-def _each(features: Any, of: list[str], tracklet_ids: list[str], one: Any) -> npt.NDArray[np.float32]:
-    import numpy as np
-
-    from stages.reid.rows import rows_by_tracklet
-
-    position = {t: i for i, t in enumerate(tracklet_ids)}
-    index = np.array([position.get(t, -1) for t in of], np.int64)
-    found = np.zeros((len(tracklet_ids), features.shape[1]))
-    for i, rows in enumerate(rows_by_tracklet(index, len(tracklet_ids))):
-        if len(rows):
-            found[i] = one(features[rows].astype(np.float64))
-    return (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
-POOLING = {"mean": mean_features, "max": max_features, "hull": hull_features}
 
 STAGE = Stage(
     name="rank",

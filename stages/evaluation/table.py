@@ -79,6 +79,13 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     ):
         values = ", ".join(f"{name} {_value(key, m[section][key])}" for name, key in keys)
         lines.append(f"  {label:<20}{values}")
+        if section == "association":
+            lines += [
+                f"    of round {r['round']:<7}"
+                + ", ".join(f"{name} {_percent(r[key])}" for name, key in _LINKED)
+                for r in m["association"]["rounds"]
+                if r["pairs"]
+            ]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from pipeline import schema
 from pipeline.__main__ import main
 from pipeline.manifests import CROPS, PROTOCOL, RANKINGS, TRACKLETS, VIDEOS
 from stages import rank
+from stages.reid.pooling import POOLING
 
 PEOPLE, CAMERAS, IMAGES = 8, 2, 3
 TINY = "run.image_size=[32,16] run.rounds=1 train.steps=2 train.round_steps=2 train.batch_images=4"
@@ -133,7 +134,7 @@ def test_labels_of_a_source_train_a_start_for_other_runs(
 def test_pooling_by_hand() -> None:
     frames = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
     of, ids = ["a", "a", "b"], ["b", "a", "none"]
-    mean, largest, hull = (rank.POOLING[name](frames, of, ids) for name in ("mean", "max", "hull"))
+    mean, largest, hull = (POOLING[name](frames, of, ids) for name in ("mean", "max", "hull"))
     np.testing.assert_allclose(largest[1], np.array([1.0, 0.6]) / np.hypot(1, 0.6), atol=1e-6)
     np.testing.assert_allclose(mean[1], np.array([1.8, 0.6]) / np.hypot(1.8, 0.6), atol=1e-6)
     for pooled in (mean, largest, hull):
