@@ -8,8 +8,6 @@ import lap
 import numpy as np
 import numpy.typing as npt
 
-_FORBIDDEN = 1e6
-
 
 def assign(
     similarity: npt.NDArray[Any], allowed: npt.NDArray[np.bool_]
@@ -25,11 +23,13 @@ def assign(
     """
     if not allowed.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    cost = np.where(allowed, 1.0 - similarity, _FORBIDDEN)
-    # With a limit of 1 a pair is made exactly where it lowers the total cost against leaving both alone.
-    _, column_of_row, _ = lap.lapjv(np.ascontiguousarray(cost, np.float64), extend_cost=True, cost_limit=1.0)
-    column_of_row = np.asarray(column_of_row, np.int64)
-    rows = np.flatnonzero(column_of_row >= 0)
-    columns = column_of_row[rows]
-    legal = allowed[rows, columns]
+    n, m = similarity.shape
+    # Square, with partners that are worth nothing: whoever gets one of those, or of similarity 0, stays alone.
+    cost = np.ones((max(n, m), max(n, m)))
+    np.subtract(1.0, similarity, out=cost[:n, :m], where=allowed)
+    _, column_of_row, _ = lap.lapjv(cost)
+    columns = np.asarray(column_of_row[:n], np.int64)
+    rows = np.flatnonzero(columns < m)
+    columns = columns[rows]
+    legal = allowed[rows, columns] & (similarity[rows, columns] > 0)
     return rows[legal], columns[legal]

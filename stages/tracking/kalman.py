@@ -10,6 +10,7 @@ Coordinates do not interact, so each has a 2x2 covariance of position and veloci
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,21 @@ class Noise:
         0.0,
     )  # h / s, of a track just begun
     measurement: tuple[float, float, float, float] = (0.08, 0.08, 0.08, 0.08)  # h
+
+    @cached_property
+    def acceleration_squared(self) -> Array:
+        """(4,)"""
+        return np.square(self.acceleration_per_s15)
+
+    @cached_property
+    def wander_squared(self) -> Array:
+        """(4,)"""
+        return np.square(self.wander_per_s05)
+
+    @cached_property
+    def measurement_squared(self) -> Array:
+        """(4,)"""
+        return np.square(self.measurement)
 
 
 @dataclass
@@ -92,7 +108,7 @@ def predict(state: State, dt_s: float, noise: Noise) -> State:
     """The tracks ``dt_s`` seconds later."""
     _, velocity, _, covariance, var_velocity = state.values
     height_squared = state.values[0, :, 3:4] ** 2
-    acceleration, wander = np.square(noise.acceleration_per_s15), np.square(noise.wander_per_s05)
+    acceleration, wander = noise.acceleration_squared, noise.wander_squared
     moved, gained = dt_s * velocity, dt_s * var_velocity
     values = state.values.copy()
     values[0] += moved

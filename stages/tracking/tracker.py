@@ -96,7 +96,6 @@ class Tracker:
         fit, margin = self._certainty(track_of, overlap, allowed)
         self._seen(t_s, track_of, boxes, poses)
         ids = np.where(track_of >= 0, self.ids[track_of] if len(self.ids) else -1, -1)
-        self._end(t_s)
         fresh = np.flatnonzero((track_of < 0) & (scores >= s.new_score))
         if len(fresh):
             ids[fresh] = self._begin(t_s, boxes[fresh], None if poses is None else poses[fresh])
@@ -144,9 +143,9 @@ class Tracker:
         fit, margin = np.ones(len(track_of)), np.ones(len(track_of))
         j = np.flatnonzero(track_of >= 0)
         i = track_of[j]
-        rivals = np.where(allowed[:, j] & self.confirmed[:, None], overlap[:, j], 0.0)
-        rivals[i, np.arange(len(j))] = 0.0
-        best = rivals.max(axis=0, initial=0.0)
+        rivals = overlap * (allowed & self.confirmed[:, None])
+        rivals[i, j] = 0.0
+        best = rivals.max(axis=0, initial=0.0)[j]
         fit[j] = overlap[i, j]
         margin[j] = np.where(best > 0, fit[j] - best, 1.0)
         return fit, margin
@@ -158,9 +157,11 @@ class Tracker:
         self.last_seen_s[i] = t_s
         if poses is not None and len(j):
             self.poses[i], self.posed_at[i] = poses[j], centre_size(boxes[j])
-        now = i[t_s - self.first_seen_s[i] >= self.settings.confirm_s - 1e-6]
-        self.confirmed[now] = True
-        self.ever_confirmed.update(self.ids[now].tolist())
+        old = i[~self.confirmed[i]]
+        now = old[t_s - self.first_seen_s[old] >= self.settings.confirm_s - 1e-6]
+        if len(now):
+            self.confirmed[now] = True
+            self.ever_confirmed.update(self.ids[now].tolist())
 
     def _begin(self, t_s: float, boxes: Array, poses: Array | None) -> Ints:
         n = len(boxes)
