@@ -34,7 +34,6 @@ from benchmarks.substitution import Tables, substitute
 from data.datasets.noise import noisy_tracklets
 from pipeline import schema
 from pipeline.__main__ import open_run, parser
-from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS, VIDEOS
 from stages.evaluation.matching import match, matched_pids
 
@@ -93,14 +92,13 @@ def main() -> None:
     options = words.parse_args()
     if unknown := [word for word in options.studies.split() if word not in STUDIES]:
         words.error(f"STUDIES={' '.join(unknown)}: choose among {' '.join(STUDIES)}")
-    base = table.base_run("market", options.runs)
-    if base is None:
-        raise UserError("the ablations need ../shared/footage, which is not there.")
+    bases = {seed: table.base_run("market", seed, options.runs) for seed in options.seeds.split()}
     cells = table.read_cells(options.results)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         jobs = [
             pool.submit(run_study, base, study, seed, cells, options.results)
-            for seed in options.seeds.split()
+            for seed, base in bases.items()
+            if base
             for study in options.studies.split()
         ]
         for job in jobs:
@@ -133,7 +131,7 @@ def run_study(base: Path, study: str, seed: str, cells: dict[str, Any], results:
 
 def noisy_base(base: Path, rates: str) -> Path:
     """A copy of the base whose tracklets of the training time are the true ones, made as bad as the rates say."""
-    copy = copy_run(base, base.parent / f"noise-{rates}")
+    copy = copy_run(base, base.parent / f"{base.name}-noise-{rates}")
     runner, _ = open_run(parser().parse_args(["run", "--run", str(copy)]))
     if json.loads((copy / "track" / "receipt.json").read_text(encoding="utf-8"))["notes"].get("substituted"):
         return copy

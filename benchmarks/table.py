@@ -89,32 +89,30 @@ def main() -> None:
     if not options.seeds.replace(" ", "").isdigit():
         words.error(f"SEEDS={options.seeds}: whole numbers, separated by spaces")
     cells = read_cells(options.results)
-    bases = {site: base_run(site, options.runs) for site in options.sites.split()}
-    wanted = [
-        (site, method, seed)
-        for seed in options.seeds.split()
-        for site, base in bases.items()
-        if base
-        for method in options.methods.split()
-    ]
-    keys = {cell: cell_key(bases[cell[0]], cell[1], settings(*cell[1:], options.set)) for cell in wanted}
+    sites, seeds = options.sites.split(), options.seeds.split()
+    found = {(site, seed): base_run(site, seed, options.runs) for seed in seeds for site in sites}
+    bases = {place: base for place, base in found.items() if base}
+    wanted = [(site, method, seed) for site, seed in bases for method in options.methods.split()]
+    keys = {
+        (site, method, seed): cell_key(bases[site, seed], method, settings(method, seed, options.set))
+        for site, method, seed in wanted
+    }
     missing = [cell for cell in wanted if cells.get("/".join(cell), {}).get("key") != keys[cell]]
     print(f"{len(wanted)} cells, {len(missing)} to make", flush=True)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        running = {pool.submit(one_cell, bases[cell[0]], *cell[1:], options.set): cell for cell in missing}
+        running = {
+            pool.submit(one_cell, bases[site, seed], method, seed, options.set): (site, method, seed)
+            for site, method, seed in missing
+        }
         for done in as_completed(running):
             cell = running[done]
             cells["/".join(cell)] = {"key": keys[cell], **done.result()}
             write_cells(options.results, cells)
             print(f"{'/'.join(cell)}: {short(cells['/'.join(cell)])}", flush=True)
     chosen = {"/".join(cell): cells["/".join(cell)] for cell in wanted}
-    for site in bases:
+    for site in dict.fromkeys(site for site, _ in bases):
         print(f"\n### {site}\n\n" + markdown(site, chosen))
-    print(
-        json.dumps(
-            {"benchmark": "table", "cells": len(chosen), "sites": [s for s, base in bases.items() if base]}
-        )
-    )
+    print(json.dumps({"benchmark": "table", "cells": len(chosen), "sites": sites}))
 
 
 def settings(method: str, seed: str, more: str) -> str:
@@ -122,20 +120,21 @@ def settings(method: str, seed: str, more: str) -> str:
     return f"run.seed={seed} {BUDGET[method]} {SHARED} {more}".strip()
 
 
-def base_run(site: str, runs: Path) -> Path | None:
-    """The run whose tracklets and crops the site's cells share, up to date; None where its footage is not there.
+def base_run(site: str, seed: str, runs: Path) -> Path | None:
+    """The run whose tracklets and crops the site's cells of a seed share, up to date; None where there is no footage.
 
-    It trains for no step, so that truth crops and the start's features are shared too.
+    It trains for no step, so that truth crops and the start's features are shared too; another seed's begins as a copy, or
+    every seed would detect anew.
     """
     words = SITES[site]
     if not Path(words["videos"]).exists():
         print(f"{site}: left out, {words['videos']} is not there", flush=True)
         return None
-    run = runs / site / "base"
-    sibling = runs / "market" / "base"
-    if site == "market-msmt17" and not run.exists() and sibling.exists():
-        copy_run(sibling, run)
-    nothing = "run.method=weave run.rounds=0 train.epochs=0"
+    run = runs / site / f"base-{seed}"
+    others = [*sorted((runs / site).glob("base-*")), *sorted((runs / site.partition("-")[0]).glob("base-*"))]
+    if not run.exists() and others:
+        copy_run(others[0], run)
+    nothing = f"run.method=weave run.rounds=0 train.epochs=0 run.seed={seed}"
     pipeline(run, nothing, *(word for name, value in words.items() for word in (f"--{name}", str(value))))
     return run
 
