@@ -91,7 +91,7 @@ STAGE = Stage(
     extra_inputs=(MODEL, CAMERA_LABELS),
     outputs=(ASSOCIATIONS, PSEUDO_LABELS),
     config=Settings,  # the method's own, see pipeline.graph
-    version=1,
+    version=2,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
 )

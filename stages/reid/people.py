@@ -26,20 +26,31 @@ def count_people(
     pairs: npt.NDArray[np.integer],
     doubt: float = 2.0,
 ) -> PeopleCount:
-    """The number of groups that `grouping.identify` makes of the tracklets, between a strict and a lenient reading.
+    """How many people the tracklets show.
+
+    low: those of the camera that saw most, its fragments joined leniently: whoever it did not see comes on top. high: the
+    groups that `grouping.identify` makes of all tracklets, joined strictly: a young network misses most links, so there are
+    fewer people than groups. guess: half way, as a factor.
 
     Args:
-        log_odds: (T, T) of "same person"; pairs: (P, 2) tracklets that are certainly two people.
-        doubt: high and low are the numbers at log-odds so much stricter and more lenient than even.
+        tracklets: tracklet_id, camera_id, t_start_us; log_odds: (T, T) of "same person"; pairs: (P, 2) rows of tracklets
+            that are certainly two people.
+        doubt: strict and lenient are log-odds so much above and below even.
     """
     from stages.reid.grouping import identify
 
     if tracklets.empty:
         return PeopleCount(0, 0, 0, 0)
-    counts = [int(identify(tracklets, log_odds, at).identity.nunique()) for at in (-doubt, 0.0, doubt)]
+
+    def groups(rows: npt.NDArray[np.integer], at: float) -> int:
+        some = tracklets.iloc[rows].reset_index(drop=True)
+        return int(identify(some, log_odds[np.ix_(rows, rows)], at).identity.nunique())
+
     certain = len(certain_group(len(tracklets), pairs, np.arange(len(tracklets))))
-    low, guess, high = (max(certain, c) for c in counts)
-    return PeopleCount(certain, min(low, guess), guess, max(guess, high))
+    busiest = max(groups(np.asarray(r), -doubt) for r in tracklets.groupby("camera_id").indices.values())
+    low = max(certain, busiest)
+    high = max(low, groups(np.arange(len(tracklets)), doubt))
+    return PeopleCount(certain, low, round((low * high) ** 0.5), high)
 
 
 def certain_group(

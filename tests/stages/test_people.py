@@ -11,21 +11,32 @@ from stages.reid.people import certain_group, count_people
 def world(who, camera):
     n = len(who)
     who = np.array(who)
-    tracklets = pd.DataFrame({"tracklet_id": [f"t{i:02}" for i in range(n)], "t_start_us": np.arange(n)})
+    tracklets = pd.DataFrame(
+        {"tracklet_id": [f"t{i:02}" for i in range(n)], "camera_id": list(camera), "t_start_us": np.arange(n)}
+    )
     return tracklets, np.where(who[:, None] == who[None, :], 6.0, -6.0)
 
 
-def test_a_clear_world_is_counted():
-    tracklets, log_odds = world([0, 1, 2, 0, 1, 2, 3], "a")
-    found = count_people(tracklets, log_odds, np.zeros((0, 2), np.int64))
-    assert (found.low, found.guess, found.high) == (4, 4, 4)
+NOTHING = np.zeros((0, 2), np.int64)
+
+
+def test_a_clear_world_of_one_camera_is_counted():
+    tracklets, log_odds = world([0, 1, 2, 0, 1, 2, 3], "aaaaaaa")
+    assert count_people(tracklets, log_odds, NOTHING) == (1, 4, 4, 4)
+
+
+def test_the_busiest_camera_bounds_from_below_and_strict_groups_from_above():
+    # Camera a saw four people, b two of them and two more; nobody's links across cameras were found.
+    tracklets, log_odds = world([0, 1, 2, 3, 0, 1, 4, 5], "aaaabbbb")
+    across = tracklets.camera_id.to_numpy()[:, None] != tracklets.camera_id.to_numpy()[None, :]
+    assert count_people(tracklets, log_odds, NOTHING) == (1, 4, 5, 6)
+    assert count_people(tracklets, np.where(across, -6.0, log_odds), NOTHING) == (1, 4, 6, 8)
 
 
 def test_doubt_opens_the_interval_and_certainty_bounds_it():
-    tracklets, log_odds = world([0, 1, 2, 3, 4, 5], "a")
+    tracklets, log_odds = world([0, 1, 2, 3, 4, 5], "aaaaaa")
     log_odds[:2, :2], log_odds[2:4, 2:4] = -1.0, 1.0  # perhaps one, perhaps two
-    found = count_people(tracklets, log_odds, np.zeros((0, 2), np.int64))
-    assert (found.low, found.guess, found.high) == (4, 5, 6)
+    assert count_people(tracklets, log_odds, NOTHING) == (1, 4, 5, 6)
     everyone = np.stack(np.triu_indices(6, 1), axis=1)
     assert count_people(tracklets, np.full((6, 6), 9.0), everyone) == (6, 6, 6, 6)
     assert count_people(tracklets.iloc[:0], log_odds[:0, :0], everyone[:0]) == (0, 0, 0, 0)
