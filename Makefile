@@ -10,18 +10,11 @@ STAGES := ingest detect track crop isolate camera_labels associate train identif
 export VIDEOS TOPOLOGY DATASET SOURCE ROOT TRIAL METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN
 export YOLO_AUTOINSTALL := false
 
-# A published benchmark has a run, a network and the settings of its paper, unless they are named.
+# A published benchmark has a run of its own, unless one is named.
 ifneq ($(DATASET),)
-METHOD := $(if $(METHOD),$(METHOD),weave)
-RUN := $(if $(RUN),$(RUN),runs/$(DATASET)-$(METHOD)$(if $(TRIAL),-$(TRIAL)))
-CONFIG := $(if $(CONFIG),$(CONFIG),$(patsubst pipeline/configs/%.yaml,%,$(wildcard pipeline/configs/published/$(DATASET)-$(METHOD).yaml)))
-BACKBONE := $(if $(BACKBONE),$(BACKBONE),resnet50)
-WEIGHTS := $(if $(WEIGHTS),$(WEIGHTS),pretrained)
-endif
-
-ifneq ($(SOURCE),)
+RUN := $(if $(RUN),$(RUN),runs/$(DATASET)-$(if $(METHOD),$(METHOD),weave)$(if $(TRIAL),-$(TRIAL)))
+else ifneq ($(SOURCE),)
 RUN := $(if $(RUN),$(RUN),runs/pretrain-$(SOURCE))
-WEIGHTS := $(if $(WEIGHTS),$(WEIGHTS),pretrained)
 endif
 
 # Without VIDEOS and RUN the embedded demo site is meant.
@@ -49,7 +42,7 @@ endif
 
 WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
-	--device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
+	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
 
 .PHONY: help setup all demo supervised report status plan metrics test check bench table benchmark pretrain clean $(STAGES)
 
@@ -117,11 +110,11 @@ table: $(VENV)/.installed-test runs/demo-site/site.yaml ## every method on the d
 
 benchmark: setup ## a published experiment: make benchmark DATASET=mars ROOT=… METHOD=tmc [TRIAL=0]
 	@test -n "$$DATASET" || { echo "error: DATASET= is not set; choose one of $$($(PY) -c 'from data.datasets.benchmark import DATASETS; print(*DATASETS)')" >&2; exit 2; }
-	@$(PY) -m pipeline run $(WORDS) --dataset "$$DATASET" --root "$$ROOT" --trial "$$TRIAL"
+	@$(PY) -m pipeline run $(WORDS)
 
 pretrain: setup ## a start that saw other, labelled people: make pretrain SOURCE=market1501 ROOT=…
 	@test -n "$$SOURCE" || { echo "error: SOURCE= is not set; choose one of $$($(PY) -c 'from data.datasets.benchmark import DATASETS; print(*DATASETS)')" >&2; exit 2; }
-	@$(PY) -m pipeline run $(WORDS) --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL"
+	@$(PY) -m pipeline run $(WORDS)
 
 clean: ## remove one run: make clean RUN=runs/x
 	@test -d "$$RUN" || { echo "error: RUN=$$RUN: no such folder" >&2; exit 2; }

@@ -146,8 +146,14 @@ def _request(options: argparse.Namespace) -> Request:
         raise UserError(
             "MODEL uses a finished network as it is and WEIGHTS starts from one: name one of the two."
         )
-    if options.dataset not in ("", "none") and options.source not in ("", "none"):
-        raise UserError("DATASET learns without labels and SOURCE from labels: name one of the two.")
+    given = [word for word in ("videos", "dataset", "source") if getattr(options, word) not in ("", "none")]
+    if len(given) > 1:
+        raise UserError(
+            f"{' and '.join(word.upper() for word in given)}: footage, a benchmark to learn from without labels, or one with: "
+            "name one of them."
+        )
+    for word in ("videos", "dataset", "source") if given else ():
+        setattr(request, word, "")  # the one that is named takes the place of what was remembered
     for name in request.words():
         if value := getattr(options, name):
             # An empty word means the remembered one, so forgetting needs a word of its own.
@@ -180,6 +186,8 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     file = config.named(request.config) if request.config else None
     run_settings = config.load_run(file, request.sets)
     method = run_settings.method
+    if request.dataset and file is None and (file := config.published(request.dataset, method)):
+        run_settings = config.load_run(file, request.sets)
     sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
     settings = config.load(sections, file, request.sets)
     supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
@@ -189,6 +197,10 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     ends = graph.PUBLISHED if request.dataset else graph.PRETRAINING if request.source else graph.FOOTAGE
     wanted = {"supervised"} if getattr(options, "supervised", False) or supervised_done else set()
     wanted |= {"camera_labels"} if request.camera_labels else set()
+    if request.published and wanted:
+        raise UserError(
+            f"{' and '.join(sorted(wanted)).upper()}: not with a published benchmark; `make pretrain SOURCE=` learns from its labels."
+        )
     nodes = graph.build(method, rounds, optional=wanted, ends=ends)
     sources = Sources(
         request,
@@ -239,6 +251,8 @@ def _until(runner: Runner, options: argparse.Namespace) -> list[Node]:
     names = [node.id for node in runner.nodes]
     wanted = options.until or names[-1]
     if wanted in graph.ROUND and not any(n.stage.name == wanted for n in runner.nodes):
+        if runner.sources.request.source:
+            raise UserError("with SOURCE there are no rounds; its stage is pretrain.")
         raise UserError(
             f"with MODEL there is nothing to {wanted}: its network is used as it is; MODEL=none trains one."
         )
@@ -367,7 +381,7 @@ def describe(options: argparse.Namespace) -> None:
 def _metrics(run_dir: Path) -> dict[str, Any]:
     """The measures of a run, and the seconds each stage took by its receipts."""
     request = Request.load(run_dir)
-    path = run_dir / ("rank" if request.dataset or request.source else "evaluate") / "metrics.json"
+    path = run_dir / ("rank" if request.published else "evaluate") / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make all RUN={run_dir}` first.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -124,6 +124,12 @@ def named(name: str) -> Path:
     return path
 
 
+def published(dataset: str, method: str) -> Path | None:
+    """The settings of a published experiment, where its paper ran the method on this benchmark."""
+    path = CONFIGS / "published" / f"{dataset}-{method}.yaml"
+    return path if path.is_file() else None
+
+
 def describe(sections: Mapping[str, type[Settings]]) -> str:
     """All settings with their defaults and meanings, as a Markdown table."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]

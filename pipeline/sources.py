@@ -37,6 +37,11 @@ class Request:
     trial: str = ""
     sets: list[str] = field(default_factory=list)
 
+    @property
+    def published(self) -> bool:
+        """Whether a benchmark stands for footage."""
+        return bool(self.dataset or self.source)
+
     @classmethod
     def words(cls) -> list[str]:
         """All but the settings."""
@@ -114,7 +119,7 @@ class Sources:
         if name == "cut":
             return self.site.cut() or {"holdout_share": self.holdout_share}
         if name == "dataset":
-            return [str(part) for part in self.dataset]
+            return [*(str(part) for part in self.dataset), self.dataset_state]
         if name == "device":
             return self.device.partition(":")[0]
         value = self.value(name)
@@ -149,9 +154,28 @@ class Sources:
         if not self.request.root:
             word = "DATASET" if self.request.dataset else "SOURCE"
             raise UserError(f"{word}={name}: set ROOT to the folder it was unpacked to.")
-        if not self.request.trial.isdigit() and self.request.trial:
+        if self.request.trial and not self.request.trial.isdecimal():
             raise UserError(f"TRIAL={self.request.trial}: wants a number from 0 on.")
-        return name, Path(self.request.root).resolve(), int(self.request.trial or 0)
+        from data.datasets.benchmark import check
+
+        found = name, Path(self.request.root).resolve(), int(self.request.trial or 0)
+        check(*found)
+        return found
+
+    @cached_property
+    def dataset_state(self) -> str:
+        """Digest of what changes when files of the benchmark come or go: its folders' and its lists' times."""
+        import os
+
+        from pipeline.digest import text_digest
+
+        root, found = self.dataset[1], []
+        for folder, below, files in os.walk(root):
+            below.sort()
+            found.append((folder, os.stat(folder).st_mtime_ns, len(files)))
+            lists = (f for f in sorted(files) if f.endswith((".txt", ".mat", ".list")))
+            found += [(f, os.stat(os.path.join(folder, f)).st_mtime_ns, 0) for f in lists]
+        return text_digest(found)
 
     @property
     def detector(self) -> Path | str:
@@ -177,7 +201,7 @@ class Sources:
     def backbone(self) -> str:
         """BACKBONE, or that of MODEL."""
         if self.old_export is None:
-            return self.request.backbone or "osnet_x0_25"
+            return self.request.backbone or ("resnet50" if self.request.published else "osnet_x0_25")
         card = json.loads((self.old_export / "model_card.json").read_text(encoding="utf-8"))
         return str(card["model"]["backbone"])
 
@@ -185,7 +209,9 @@ class Sources:
     def weights(self) -> Path | str:
         if self.old_export is not None:
             return self.old_export / "model.pt"
-        found = _existing_or_name(self.request.weights or "random", "WEIGHTS")
+        found = _existing_or_name(
+            self.request.weights or ("pretrained" if self.request.published else "random"), "WEIGHTS"
+        )
         if not isinstance(found, Path) and found not in ("random", "pretrained"):
             raise UserError(
                 f"WEIGHTS={found}: no such file; give a .pth checkpoint, 'random' or 'pretrained'."
@@ -218,9 +244,7 @@ class Sources:
         from pipeline import schema
         from pipeline.manifests import VIDEOS
 
-        if (
-            self.request.dataset or self.request.source
-        ):  # its training part is all there is to learn from, whatever the time
+        if self.request.published:  # its training part is all there is to learn from, whatever the time
             return _NEVER_US, _NEVER_US
         cut = self.site.cut()
         if cut is not None:

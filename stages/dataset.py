@@ -1,7 +1,7 @@
 """A published benchmark in place of footage: its training part as tracklets and crops, its test part as a protocol.
 
-Pictures stay where they are: a crop is a whole file, so nothing is copied. Camera clocks are as far apart as the
-benchmark leaves open; where it gives no times at all, no two tracklets were ever seen at once.
+Pictures stay where they are: a crop is a whole file, so nothing is copied. Clocks of two cameras compare where the
+benchmark says so; where it gives no times at all, no two tracklets were ever seen at once.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def run(ctx: Context) -> None:
     found = benchmark.read(name, root, trial)
     tracklets = found.tracklets
     images = found.images.merge(tracklets[["tracklet_id", "camera_id", "part"]], on="tracklet_id")
-    images = thinned(images, ctx.settings.pictures_per_tracklet)
+    images = in_frames(thinned(images, ctx.settings.pictures_per_tracklet))
     learn = images.part == "train"
-    ctx.write(VIDEOS, cameras(images, found.timed))
+    ctx.write(VIDEOS, cameras(images, found.timed, found.synchronous))
     ctx.write(TRACKLETS, training_tracklets(tracklets, images[learn]))
     ctx.write(BOXES, boxes(images[learn]))
     ctx.write(CROPS, crops(images[learn]))
@@ -63,13 +63,22 @@ def thinned(images: pd.DataFrame, most: int | None) -> pd.DataFrame:
     return images if most is None else images[evenly(images.tracklet_id, most)].reset_index(drop=True)
 
 
-def cameras(images: pd.DataFrame, timed: bool) -> pd.DataFrame:
-    """VIDEOS: one row per camera. Whether clocks of two cameras agree, no benchmark says."""
+def in_frames(images: pd.DataFrame) -> pd.DataFrame:
+    """With ``frame`` counted along each camera's own times, so that only what was seen at once shares one."""
+    import pandas as pd
+
+    codes = [pd.factorize(own, sort=True)[0] for _, own in images.groupby("camera_id", sort=True).t_us]
+    order = images.sort_values("camera_id", kind="stable").index
+    return images.assign(frame=pd.Series([c for own in codes for c in own], index=order, dtype="int32"))
+
+
+def cameras(images: pd.DataFrame, timed: bool, synchronous: bool) -> pd.DataFrame:
+    """VIDEOS: one row per camera."""
     own = images.groupby("camera_id")
     table = own.t_us.agg(t_start_us="min", t_end_us="max").reset_index()
     return table.assign(
         video_id=table.camera_id, path="", digest="", status="ok", frames=own.size().to_numpy("int32"), width=0, height=0,
-        fps=0.0, time_source="topology" if timed else "assumed", clock_scale=1.0, time_std_s=UNKNOWN_CLOCK_S, note="",
+        fps=0.0, time_source="topology" if timed else "assumed", clock_scale=1.0, time_std_s=0.0 if synchronous else UNKNOWN_CLOCK_S, note="",
     ).astype({"width": "int32", "height": "int32"})  # fmt: skip
 
 
@@ -86,7 +95,9 @@ def boxes(images: pd.DataFrame) -> pd.DataFrame:
     """BOXES: every picture as a box that was followed for certain."""
     height, width = _SIDE
     table = images.rename(columns={"t_us": "t_utc_us", "camera_id": "video_id"})
-    table = table.assign(x1=0.0, y1=0.0, x2=width, y2=height, score=1.0, overlap=1.0, margin=1.0)
+    # Where they stood nobody says: those of one frame are put far apart, for people who touch are cut more readily.
+    left = 1000.0 * table.groupby(["video_id", "frame"]).cumcount()
+    table = table.assign(x1=left, y1=0.0, x2=left + width, y2=height, score=1.0, overlap=1.0, margin=1.0)
     small = ["x1", "y1", "x2", "y2", "score", "overlap", "margin"]
     return table.astype(dict.fromkeys(small, "float32") | {"frame": "int32"})[[c.name for c in BOXES.columns]]
 

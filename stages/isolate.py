@@ -87,8 +87,10 @@ def run(context: Context) -> None:
         _write(context, tracklets, boxes, crops)
         return
     features = cached_features(start_checkpoint(context), crops, context.run_dir, context.device)
-    touching, contact = contacts(tracklets, boxes, config.lost_s)
-    possible = contact if config.only_at_contact else None
+    touching, possible = set[tuple[int, int]](), None
+    if config.only_at_contact or config.eps is None:
+        touching, contact = contacts(tracklets, boxes, config.lost_s)
+        possible = contact if config.only_at_contact else None
     eps = config.eps
     if eps is None:
         # Nothing after the cut may steer what training gets to see.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stages.evaluation.states import ModelState
 
 RANKS = (1, 5, 10, 20)
+QUERIES_AT_ONCE = 1000
 
 
 class RankConfig(Settings):
@@ -32,6 +33,7 @@ class RankConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
+    from data.datasets.benchmark import DATASETS
     from stages.dataset import thinned
     from stages.evaluate import flat
     from stages.evaluation.states import model_states
@@ -46,7 +48,8 @@ def run(ctx: Context) -> None:
         rankings.append(rows.assign(state=state.name))
         reid.append({"state": state.name, **scores(rows)})
     metrics = {
-        "dataset": name, "trial": trial, "method": ctx.method,
+        "dataset": name, "trial": trial, "trials": DATASETS[name][1],
+        "method": ctx.method if ctx.has(ASSOCIATIONS) else "with its labels",
         "reid": {"start": reid[0], "final": reid[-1], "rounds": reid[1:]},
         "labels": [label_scores(ctx, path, protocol) for path in ctx.paths(ASSOCIATIONS)],
         "queries": int(test["query"].sum()), "gallery": int(test.gallery.sum()),
@@ -62,22 +65,30 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
     """One row of RANKINGS (without state) per query of ``test``, PROTOCOL rows."""
     import numpy as np
 
+    from stages.reid import backbone
     from stages.reid.association import euclidean_distances
-    from stages.reid.features import cached_features
+    from stages.reid.features import embed_crops
     from stages.reid.pooling import POOLING
     from stages.reid.ranking import rank
 
-    features = cached_features(state.checkpoint, pictures, ctx.run_dir, ctx.device)
+    # Not kept: at MARS's size the pictures' features of one state are gigabytes, and nobody asks for them again.
+    features = embed_crops(backbone.load(state.checkpoint), pictures, ctx.run_dir, ctx.device)
     pooled = POOLING[ctx.settings.pooling](features, list(pictures.tracklet_id), list(test.tracklet_id))
     asks, among = test["query"].to_numpy(), test.gallery.to_numpy()
     pid, camera = test.pid.to_numpy(), test.camera_id.to_numpy(str)
-    found = rank(
-        euclidean_distances(pooled[asks], pooled[among]), pid[asks], pid[among], camera[asks], camera[among]
+    at = np.flatnonzero(asks)
+    found = [
+        rank(euclidean_distances(pooled[q], pooled[among]), pid[q], pid[among], camera[q], camera[among])
+        for q in np.array_split(at, max(1, -(-len(at) // QUERIES_AT_ONCE)))
+    ]
+    first, precision, matches = (
+        np.concatenate([getattr(r, name) for r in found])
+        for name in ("first_match_rank", "average_precision", "n_matches")
     )
     rows = test[asks].rename(columns={"tracklet_id": "query_id"})[["query_id", "pid", "camera_id"]]
     # A query whose person nobody else shows has nothing to find: the protocols leave it out.
-    rows = rows.assign(first_match_rank=found.first_match_rank, average_precision=found.average_precision)
-    return rows[found.n_matches > 0].astype({"first_match_rank": "int32", "average_precision": np.float64})
+    rows = rows.assign(first_match_rank=first, average_precision=precision)
+    return rows[matches > 0].astype({"first_match_rank": "int32", "average_precision": np.float64})
 
 
 def scores(rows: pd.DataFrame) -> dict[str, float | None]:

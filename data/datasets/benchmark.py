@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -32,10 +32,12 @@ DATASETS = {
     "market-half": ("data.datasets.market1501:read_half", 10),
     "msmt17": ("data.datasets.msmt17:read", 1),
     "dukemtmc-reid": ("data.datasets.dukemtmc:read_images", 1),
+    "dukemtmc-reid-tracklets": ("data.datasets.dukemtmc:read_tracklets", 1),
     "dukemtmc-videoreid": ("data.datasets.dukemtmc:read_video", 1),
     "campus4k": ("data.datasets.campus4k:read", 1),
     "ls-vid": ("data.datasets.ls_vid:read", 1),
 }
+SYNCHRONOUS = ("dukemtmc-reid", "dukemtmc-reid-tracklets", "campus4k")  # times of two cameras compare
 
 
 class Seen(NamedTuple):
@@ -62,11 +64,13 @@ class Benchmark:
     tracklets: tracklet_id, camera_id, pid, part, query, gallery, t_start_us, t_end_us; sorted by id.
     images: tracklet_id, frame, t_us, path; sorted by tracklet and time.
     timed: whether times are real. Where not, they are made up so that no two tracklets were ever seen at once.
+    synchronous: whether times of two cameras compare.
     """
 
     tracklets: pd.DataFrame
     images: pd.DataFrame
     timed: bool
+    synchronous: bool = False
 
 
 def read(name: str, root: Path, trial: int = 0) -> Benchmark:
@@ -75,16 +79,33 @@ def read(name: str, root: Path, trial: int = 0) -> Benchmark:
     Raises:
         UserError: an unknown name or trial, or files that are not there; says what was looked for.
     """
+    check(name, root, trial)
+    place, trials = DATASETS[name]
+    module, _, function = place.partition(":")
+    reader: Callable[..., Iterable[Seen]] = getattr(importlib.import_module(module), function)
+    found = tables(reader(root, trial) if trials > 1 else reader(root))
+    t = found.tracklets
+    for part, rows in (
+        ("to train", t.part == "train"),
+        ("that ask", t["query"]),
+        ("in the gallery", t.gallery),
+    ):
+        if not rows.any():
+            raise UserError(
+                f"ROOT={root}: {name} has no pictures {part} there; is it unpacked whole, and is it {name}?"
+            )
+    return replace(found, synchronous=name in SYNCHRONOUS)
+
+
+def check(name: str, root: Path, trial: int) -> None:
+    """Raise UserError for an unknown name or trial, or a folder that is not there; reads nothing."""
     if name not in DATASETS:
         raise UserError(f"DATASET={name}: no such benchmark. {closest(name, list(DATASETS))}")
-    place, trials = DATASETS[name]
+    trials = DATASETS[name][1]
     if not 0 <= trial < trials:
         raise UserError(f"TRIAL={trial}: {name} has the trials 0 to {trials - 1}.")
     if not root.is_dir():
         raise UserError(f"ROOT={root}: no such folder; name the one that {name} was unpacked to.")
-    module, _, function = place.partition(":")
-    reader: Callable[..., Iterable[Seen]] = getattr(importlib.import_module(module), function)
-    return tables(reader(root, trial) if trials > 1 else reader(root))
 
 
 def tables(rows: Iterable[Seen]) -> Benchmark:
@@ -144,3 +165,20 @@ def need(path: Path, what: str) -> Path:
     if not path.exists():
         raise UserError(f"{path}: not there; {what}.")
     return path
+
+
+def matlab(path: Path, key: str, what: str) -> Any:
+    """One array of a MATLAB file (before 7.3).
+
+    Raises:
+        UserError: the file is not there, cannot be read, or has no such array.
+    """
+    from scipy.io import loadmat
+
+    need(path, what)
+    try:
+        return loadmat(path)[key]
+    except Exception as error:  # scipy raises whatever it stumbles over
+        raise UserError(
+            f"{path}: cannot be read as a MATLAB file with '{key}' ({error}); copy it again."
+        ) from None

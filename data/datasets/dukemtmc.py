@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.datasets.benchmark import Seen, need, pictures, single_frames
+from pipeline.errors import UserError
 
 # First frame of each camera on the common clock (DukeMTMC's own readme); times of two cameras compare after adding it.
 START_FRAMES = (5543, 3607, 27244, 31182, 1, 22402, 18968, 46766)
@@ -28,6 +29,31 @@ def read_images(root: Path) -> Iterator[Seen]:
     yield from single_frames(pictures(root / "bounding_box_test", what), named, "test", gallery=True)
 
 
+def read_tracklets(root: Path) -> Iterator[Seen]:
+    """DukeMTMC-reID as TASTR trains on it: all images of a person in one camera are one tracklet, in order of time.
+
+    That uses the labels inside each camera, as its paper does on this set for want of a tracker's own tracklets.
+    """
+    images: dict[tuple[str, int], list[Seen]] = {}
+    for row in read_images(root):
+        if row.part == "test":
+            yield row
+        else:
+            images.setdefault((row.camera_id, row.pid), []).append(row)
+    for (camera, pid), rows in sorted(images.items()):
+        times = [t for row in rows for t in row.t_us or ()]
+        yield Seen(
+            f"train/{camera}/{pid:04d}",
+            camera,
+            pid,
+            "train",
+            False,
+            False,
+            [row.paths[0] for row in rows],
+            times,
+        )
+
+
 def read_video(root: Path) -> Iterator[Seen]:
     """2,196 tracklets to train (702 persons), 702 queries, 2,636 in the gallery, where they are found."""
     for folder, part in (("train", "train"), ("query", "test"), ("gallery", "test")):
@@ -37,9 +63,11 @@ def read_video(root: Path) -> Iterator[Seen]:
                 paths = pictures(tracklet, "a folder of frames")
                 if not paths:
                     continue
-                camera = re.search(r"_C(\d)_", paths[0].name)
+                camera = re.search(r"\d_?C(\d)_?F", paths[0].name)
                 if camera is None:
-                    continue
+                    raise UserError(
+                        f"{paths[0]}: no camera in its name; wanted is 0001_C5_F0001_X207687.jpg or 0001C5F0001X207687.jpg."
+                    )
                 yield Seen(
                     f"{part}/{folder}/{person.name}/{tracklet.name}", f"c{camera[1]}", int(person.name), part,
                     folder == "query", folder == "gallery", paths,

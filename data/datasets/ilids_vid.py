@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.datasets.benchmark import Seen, need, pictures
+from data.datasets.benchmark import Seen, matlab, need, pictures
 
 CAMERAS = ("cam1", "cam2")
 
@@ -42,13 +42,13 @@ def read_wild(root: Path, trial: int) -> Iterator[Seen]:
 
 def split(root: Path, trial: int) -> tuple[set[str], set[str]]:
     """Those to train and those to test."""
-    from scipy.io import loadmat
-
     found = sorted(root.rglob("train_test_splits_ilidsvid.mat")) + sorted(
         root.rglob("train-test people splits/*ilids*.mat")
     )
-    need(found[0] if found else root / "train_test_splits_ilidsvid.mat", "the ten splits come with iLIDS-VID")
-    row: npt.NDArray[np.int64] = np.asarray(loadmat(found[0])["ls_set"], np.int64)[trial]
+    file = found[0] if found else root / "train_test_splits_ilidsvid.mat"
+    row: npt.NDArray[np.int64] = np.asarray(
+        matlab(file, "ls_set", "the ten splits come with iLIDS-VID"), np.int64
+    )[trial]
     persons = sorted(
         p.name
         for p in need(_home(root) / "images" / "cam1", "iLIDS-VID has images/cam1").iterdir()

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.datasets.benchmark import Seen, need
+from data.datasets.benchmark import Seen, matlab, need
+from pipeline.errors import UserError
 
 _WHAT = "MARS has bbox_train, bbox_test and its info folder (github: MARS-evaluation)"
 
@@ -25,6 +26,10 @@ def read(root: Path) -> Iterator[Seen]:
     for part, folder, table in (("train", "bbox_train", train), ("test", "bbox_test", test)):
         need(root / folder, _WHAT)
         names = need(info / f"{part}_name.txt", _WHAT).read_text(encoding="utf-8").split()
+        if len(names) < table[:, 1].max(initial=0):
+            raise UserError(
+                f"{info / f'{part}_name.txt'}: {len(names)} names, and the tables speak of {table[:, 1].max()}; copy it again."
+            )
         yield from seen(
             part, root / folder, names, table, queries if part == "test" else np.zeros(0, np.int64)
         )
@@ -34,10 +39,9 @@ def tracks(
     info: Path, prefix: str = ""
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(T, 4) tracklets to train and to test as first box, last box, person, camera; (Q,) rows of the queries, from zero."""
-    from scipy.io import loadmat
 
     def table(name: str, key: str) -> npt.NDArray[np.int64]:
-        return np.asarray(loadmat(need(info / f"{prefix}{name}.mat", _WHAT))[key], np.int64)
+        return np.asarray(matlab(info / f"{prefix}{name}.mat", key, _WHAT), np.int64)
 
     return (
         table("tracks_train_info", "track_train_info"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.datasets.benchmark import Seen, need
+from pipeline.errors import UserError
 
 _WHAT = "MSMT17 has list_train.txt, list_val.txt, list_query.txt and list_gallery.txt beside its folders train and test"
 _TEST_FROM = (
@@ -30,9 +31,15 @@ def read(root: Path) -> Iterator[Seen]:
 
 
 def _seen(home: Path, line: str, name: str, part: str) -> Seen:
-    file, person = line.rsplit(maxsplit=1)
-    pid = int(person) + (_TEST_FROM if part == "test" else 1)
-    camera = Path(file).name.split("_")[2]
+    try:
+        file, person = line.rsplit(maxsplit=1)
+        camera = Path(file).name.split("_")[2]
+        number = int(person)
+    except (ValueError, IndexError):
+        raise UserError(
+            f"list_{name}.txt: cannot read '{line}'; wanted are lines as 0000/0000_000_01_0303morning_0008_0.jpg 0."
+        ) from None
+    pid = number + (_TEST_FROM if part == "test" else 1)
     return Seen(
         f"{part}/{name}/{Path(file).stem}",
         f"c{camera}",

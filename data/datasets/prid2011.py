@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets.benchmark import Seen, need, pictures
+from data.datasets.benchmark import Seen, matlab, need, pictures
 
 SHARED = 200
 MIN_FRAMES = 27
@@ -69,11 +69,9 @@ def sequences(root: Path, camera: str) -> dict[int, list[Path]]:
 
 def _order(root: Path, count: int, trial: int) -> list[int]:
     """Rows of the persons, those to test first."""
-    from scipy.io import loadmat
-
     files = sorted(root.rglob("train_test_splits_prid.mat"))
     if files:
-        table = np.asarray(loadmat(files[0])["ls_set"], np.int64)
+        table = np.asarray(matlab(files[0], "ls_set", _WHAT), np.int64)
         if table.shape[1] == count:
             return [int(i) - 1 for i in table[trial]]
     return [int(i) for i in np.random.default_rng(trial).permutation(count)]

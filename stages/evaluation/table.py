@@ -91,7 +91,7 @@ def format_metrics(metrics: dict[str, Any]) -> str:
 
 def format_published(metrics: dict[str, Any]) -> str:
     """The measures of a published benchmark for a person, with the paper's beside ours where it reports any."""
-    trial = f", trial {metrics['trial']}" if metrics["trial"] else ""
+    trial = f", trial {metrics['trial']} of 0 to {metrics['trials'] - 1}" if metrics["trials"] > 1 else ""
     names = ("rank1", "rank5", "rank10", "rank20", "mean_ap")
     head = "".join(f"{word:>9}" for word in ("rank-1", "rank-5", "rank-10", "rank-20", "mAP"))
     lines = ["", f"  {metrics['dataset']}{trial}, {metrics['method']}".ljust(34) + head]

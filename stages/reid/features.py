@@ -15,6 +15,7 @@ import torch
 from stages.reid import backbone
 from stages.reid.images import CropStore, normalise, read_images, to_tensor
 from stages.reid.inference import forward_pass
+from stages.reid.rows import rows_by_tracklet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,8 @@ def tracklet_features(
     row = {tracklet: i for i, tracklet in enumerate(tracklet_ids)}
     index = np.array([row.get(t, -1) for t in crop_tracklet], np.int64)
     sums = np.zeros((len(row), features.shape[1]), np.float64)
-    np.add.at(sums, index[index >= 0], features[index >= 0])
+    for i, own in enumerate(rows_by_tracklet(index, len(row))):
+        sums[i] = features[own].sum(0, dtype=np.float64)
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / np.maximum(length, 1e-12)).astype(np.float32)
 

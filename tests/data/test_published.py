@@ -50,9 +50,19 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ROOT=.*nowhere: no such folder"):
         read("mars", tmp_path / "nowhere")
     for name in benchmark.DATASETS:
-        if name != "market-half":  # a plain folder of images, and an empty one is just empty
-            with pytest.raises(UserError, match=str(tmp_path)):
-                read(name, tmp_path)
+        with pytest.raises(UserError, match=str(tmp_path)):
+            read(name, tmp_path)
+
+
+def test_folders_of_the_right_names_without_the_right_pictures_are_no_benchmark(tmp_path: Path) -> None:
+    folders = {"bounding_box_train": "to train", "query": "that ask", "bounding_box_test": "in the gallery"}
+    for folder in folders:
+        touch(tmp_path / folder, ["0003_c2_f0046182.jpg"])  # Duke's
+    for folder, missing in folders.items():
+        with pytest.raises(UserError, match=rf"market1501 has no pictures {missing} there"):
+            read("market1501", tmp_path)
+        touch(tmp_path / folder, ["0002_c1s1_000451_03.jpg"])
+    assert len(read("market1501", tmp_path).tracklets) == 3
 
 
 def test_market1501(tmp_path: Path) -> None:
@@ -127,6 +137,40 @@ def test_dukemtmc(tmp_path: Path) -> None:
     assert roles(found) == {"train/train/0001/0000": (1, False, False), "test/query/0002/0001": (2, True, False),
                             "test/gallery/0002/0002": (2, False, True)}  # fmt: skip
     assert found.tracklets.set_index("tracklet_id").camera_id["train/train/0001/0000"] == "c5"
+
+
+def test_dukemtmc_by_person_and_camera_for_tastr(tmp_path: Path) -> None:
+    names = ["0001_c2_f0000300.jpg", "0001_c2_f0000100.jpg", "0001_c3_f0000100.jpg", "0007_c2_f0000100.jpg"]
+    touch(tmp_path / "bounding_box_train", names)
+    touch(tmp_path / "query", ["0002_c1_f0000001.jpg"])
+    touch(tmp_path / "bounding_box_test", ["0002_c2_f0000001.jpg", "-1_c2_f0000001.jpg"])
+    found = read("dukemtmc-reid-tracklets", tmp_path)
+    assert found.timed and found.synchronous
+    images = found.images.groupby("tracklet_id").path.agg(list)
+    assert [Path(p).name for p in images["train/c2/0001"]] == [names[1], names[0]]  # in order of time
+    assert (found.tracklets.part == "train").sum() == 3 and roles(found)["train/c2/0007"] == (7, False, False)
+    # The same files as the image benchmark: as many tracklets as images.
+    assert (read("dukemtmc-reid", tmp_path).tracklets.part == "train").sum() == 4
+
+
+def test_dukemtmc_video_of_either_naming(tmp_path: Path) -> None:
+    touch(tmp_path, ["train/0001/0000/0001C6F0099X30823.jpg", "query/0002/0001/0002C1F0001X1.jpg",
+                     "gallery/0002/0002/0002C2F0001X1.jpg"])  # fmt: skip
+    assert read("dukemtmc-videoreid", tmp_path).tracklets.camera_id.tolist() == ["c2", "c1", "c6"]
+    touch(tmp_path, ["train/0003/0000/nonsense.jpg"])
+    with pytest.raises(UserError, match=r"nonsense\.jpg: no camera in its name"):
+        read("dukemtmc-videoreid", tmp_path)
+
+
+def test_files_cut_short_are_named(tmp_path: Path) -> None:
+    test_mars(tmp_path)
+    (tmp_path / "info" / "test_name.txt").write_text("0002C1T0001F001.jpg\n")
+    with pytest.raises(UserError, match=r"test_name\.txt: 1 names, and the tables speak of 4"):
+        read("mars", tmp_path)
+    path = tmp_path / "info" / "query_IDX.mat"
+    path.write_bytes(path.read_bytes()[:150])
+    with pytest.raises(UserError, match=r"query_IDX\.mat: cannot be read"):
+        read("mars", tmp_path)
 
 
 def test_campus4k_has_times(tmp_path: Path) -> None:

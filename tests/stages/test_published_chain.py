@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,9 +13,10 @@ import pandas as pd
 import pytest
 
 from pipeline import schema
-from pipeline.__main__ import main
+from pipeline.__main__ import main, open_run, parser
+from pipeline.errors import UserError
 from pipeline.manifests import CROPS, PROTOCOL, RANKINGS, TRACKLETS, VIDEOS
-from stages import rank
+from stages import dataset, rank
 from stages.reid.pooling import POOLING
 
 PEOPLE, CAMERAS, IMAGES = 8, 2, 3
@@ -58,7 +61,11 @@ def test_from_a_folder_to_the_paper_s_row(
     run = tmp_path / "run"
     assert benchmark(run, pictures, "--method", "reliable_soft", "--set", "associate.people=4") == 0
     said = capsys.readouterr().out
-    assert "market-half, reliable_soft" in said and "round-1" in said and "the paper" not in said
+    assert (
+        "market-half, trial 0 of 0 to 9, reliable_soft" in said
+        and "round-1" in said
+        and "the paper" not in said
+    )
     metrics = json.loads((run / "rank" / "metrics.json").read_text())
     assert metrics["queries"] == metrics["gallery"] == PEOPLE // 2 * CAMERAS * IMAGES
     assert [r["state"] for r in metrics["reid"]["rounds"]] == ["round-0", "round-1"]
@@ -92,10 +99,15 @@ def test_a_wrong_word_is_named(
     given = {"--dataset": "market-half", "--root": str(pictures)} | dict(
         zip(words[::2], words[1::2], strict=True)
     )
-    run = ["run", "--run", str(tmp_path / "run"), *(w for pair in given.items() for w in pair if pair[1])]
+    run = [
+        "run",
+        "--run",
+        str(tmp_path / "run"),
+        "--weights",
+        "random",
+        *(w for pair in given.items() for w in pair if pair[1]),
+    ]
     assert main(run) == 2
-    import re
-
     assert re.search(said, capsys.readouterr().err)
 
 
@@ -128,7 +140,85 @@ def test_labels_of_a_source_train_a_start_for_other_runs(
     )
     capsys.readouterr()
     assert main(["run", "--run", str(tmp_path / "x"), *words, "--dataset", "mars"]) == 2
-    assert "name one of the two" in capsys.readouterr().err
+    assert "name one of them" in capsys.readouterr().err
+
+
+def test_settings_of_a_paper_are_taken_unless_others_are_named(tmp_path: Path) -> None:
+    def settings(*words: str) -> tuple[object, object, str, object]:
+        given = [
+            "plan",
+            "--run",
+            str(tmp_path / "run"),
+            "--dataset",
+            "prid2011",
+            "--root",
+            str(tmp_path),
+            *words,
+        ]
+        runner, request = open_run(parser().parse_args(given))
+        request.save(tmp_path / "run")
+        dal = runner.settings
+        return (
+            dal["rank"].pooling,
+            dal["run"].rounds,
+            runner.sources.value("backbone"),
+            runner.sources.value("weights"),
+        )  # type: ignore[attr-defined]
+
+    assert settings("--method", "dal") == ("max", 10, "resnet50", "pretrained")
+    assert settings("--set", "run.rounds=2", "--weights", "random") == ("max", 2, "resnet50", "random")
+    assert settings() == ("max", 2, "resnet50", "random")  # remembered
+    assert settings("--method", "tmc")[:2] == ("mean", 2)
+    other = tmp_path / "own.yaml"
+    other.write_text("run: {rounds: 1}\n")
+    assert settings("--method", "dal", "--config", str(other))[0] == "mean"
+
+
+def test_footage_benchmark_and_source_take_each_other_s_place(tmp_path: Path) -> None:
+    def nodes(*words: str) -> set[str]:
+        runner, request = open_run(parser().parse_args(["plan", "--run", str(tmp_path / "run"), *words]))
+        request.save(tmp_path / "run")
+        return {node.id for node in runner.nodes}
+
+    root = ["--root", str(tmp_path)]
+    assert "rank" in nodes("--dataset", "mars", *root) and "rank" in nodes()
+    assert "pretrain" in nodes("--source", "mars", *root) and "detect" in nodes("--videos", str(tmp_path))
+    assert "detect" in nodes()
+    with pytest.raises(UserError, match="not with a published benchmark"):
+        nodes("--dataset", "mars", *root, "--supervised")
+
+
+def test_frames_are_counted_along_each_camera() -> None:
+    images = pd.DataFrame(
+        {
+            "tracklet_id": list("aabbc"),
+            "camera_id": list("xxxxy"),
+            "t_us": [5, 9, 9, 12, 9],
+            "frame": [0, 1, 0, 1, 0],
+        }
+    )
+    found = dataset.in_frames(images.sample(frac=1, random_state=0)).sort_index()
+    assert found.frame.tolist() == [0, 1, 1, 2, 0]
+    boxes = dataset.boxes(found.assign(part="train"))
+    together = boxes[(boxes.video_id == "x") & (boxes.frame == 1)]
+    assert len(together) == 2 and abs(together.x1.diff().iloc[1]) > 500  # seen at once, and not touching
+
+
+def test_a_benchmark_that_changed_is_read_again(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(pictures, root)
+    words = ["--method", "pul", "--set", "associate.people=4 run.rounds=0 train.steps=0"]
+    assert benchmark(tmp_path / "run", root, *words) == 0
+    for person in (1, 2, 3):
+        shutil.copy(
+            root / f"{person:04d}_c1s1_{100 * person:06d}_01.jpg",
+            root / f"{100 + person:04d}_c1s1_000001_01.jpg",
+        )
+    capsys.readouterr()
+    assert benchmark(tmp_path / "run", root, *words) == 0
+    assert "dataset changed" in capsys.readouterr().out
 
 
 def test_pooling_by_hand() -> None:
