@@ -47,8 +47,8 @@ def run(ctx: Context) -> None:
 
 def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     """How many people there are to learn from, without labels; the same in every round, by the run's first network."""
-    from stages.reid.features import cached_features, tracklet_features
-    from stages.reid.grouping import GroupingConfig, dense_prior, halves, weigh
+    from stages.reid.features import cached_features
+    from stages.reid.grouping import GroupingConfig, weigh_tracklets
     from stages.reid.model import start_checkpoint
     from stages.reid.people import count_people
 
@@ -56,16 +56,8 @@ def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     if tracklets.empty:
         return 0
     features = cached_features(start_checkpoint(ctx), crops, ctx.run_dir, ctx.device)
-    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    log_prior, possible = dense_prior(footage.site, tracklets, footage.clock_std_s)
-    evidence = weigh(
-        means,
-        halves(features, crops, tracklets),
-        tracklets,
-        log_prior,
-        possible,
-        GroupingConfig.model_validate({}),
-    )
+    usual = GroupingConfig.model_validate({})
+    evidence = weigh_tracklets(features, crops, tracklets, footage.site, footage.clock_std_s, usual).evidence
     found = count_people(tracklets, evidence.log_odds, footage.certain_negatives())
     ctx.say(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
     ctx.note(people=found._asdict())

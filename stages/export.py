@@ -92,7 +92,7 @@ def calibrate(
     import pandas as pd
 
     from stages.reid.evidence import picture_appearance
-    from stages.reid.grouping import GroupingConfig, dense_prior, halves, weigh
+    from stages.reid.grouping import GroupingConfig, weigh_tracklets
     from stages.reid.same_person import Calibration
     from stages.reid.training_part import clock_std_s
 
@@ -102,12 +102,10 @@ def calibrate(
     part, x = tracklets[rows].reset_index(drop=True), means[rows]
     of_part = crops.tracklet_id.isin(part.tracklet_id).to_numpy()
     own_crops, own = crops[of_part].reset_index(drop=True), features[of_part]
-    log_prior, possible = dense_prior(ctx.source("site"), part, clock_std_s(ctx.read(VIDEOS)))
     # The user's pictures come without their camera's mean, so it stays in here too.
-    evidence = weigh(
-        x, halves(own, own_crops, part), part, log_prior, possible,
-        GroupingConfig.model_validate({"centre_cameras": False}),
-    )  # fmt: skip
+    as_they_are = GroupingConfig.model_validate({"centre_cameras": False})
+    clocks = clock_std_s(ctx.read(VIDEOS))
+    evidence = weigh_tracklets(own, own_crops, part, ctx.source("site"), clocks, as_they_are).evidence
     if not len(evidence.matches.pairs):
         return None
     identity = part.merge(ctx.read(IDENTITIES), on="tracklet_id", how="left").identity.to_numpy()

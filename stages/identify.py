@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Stage
-from stages.reid.grouping import GroupingConfig, dense_prior, halves, identify, weigh
+from stages.reid.grouping import GroupingConfig, dense_prior, identify, weigh_tracklets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class IdentifyConfig(GroupingConfig):
 
 def run(context: Context) -> None:
     from stages.evaluation.truth_crops import evenly
-    from stages.reid.features import cached_features, tracklet_features
+    from stages.reid.features import cached_features
     from stages.reid.model import CHECKPOINT
     from stages.reid.training_part import clock_std_s
 
@@ -58,9 +58,7 @@ def run(context: Context) -> None:
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)
     features = cached_features(chosen, crops, context.run_dir, context.device)
     videos = context.read(VIDEOS)
-    log_prior, possible = dense_prior(site, tracklets, clock_std_s(videos))
-    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    evidence = weigh(means, halves(features, crops, tracklets), tracklets, log_prior, possible, config)
+    means, _, evidence = weigh_tracklets(features, crops, tracklets, site, clock_std_s(videos), config)
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     known = context.source("gallery")
     if known is not None:

@@ -23,7 +23,7 @@ from pydantic import Field
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
 from stages.methods import Footage
-from stages.reid.grouping import GroupingConfig, dense_prior, halves, identify, weigh
+from stages.reid.grouping import GroupingConfig, identify, weigh_tracklets
 from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
@@ -83,15 +83,14 @@ def associate(
     """Round 0 labels every tracklet inside its camera; later rounds label confident members of clusters site-wide."""
     import numpy as np
 
-    from stages.reid.features import tracklet_features
     from stages.reid.links import site_labels
 
     if round_ == 0:
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
-    tracklets, crops, x = footage.tracklets, footage.crops, features()
-    means = tracklet_features(x, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    log_prior, possible = dense_prior(footage.site, tracklets, footage.clock_std_s)
-    evidence = weigh(means, halves(x, crops, tracklets), tracklets, log_prior, possible, settings)
+    tracklets = footage.tracklets
+    means, log_prior, evidence = weigh_tracklets(
+        features(), footage.crops, tracklets, footage.site, footage.clock_std_s, settings
+    )
     groups = identify(tracklets, evidence.log_odds, settings.min_log_odds).set_index("tracklet_id")
     groups = groups.loc[tracklets.tracklet_id]
     sure = groups.confidence.to_numpy() >= settings.min_confidence

@@ -5,7 +5,7 @@ The last word of the chain (`identify`) and the pseudo-labels of our own method 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
@@ -45,6 +45,34 @@ class GroupingConfig(Settings):
     within_min_log_odds: float = Field(
         3.0, description="log-odds that two tracklets of one camera need of their own to be one person"
     )
+
+
+class Weighed(NamedTuple):
+    """What `weigh_tracklets` makes of T tracklets.
+
+    means: (T, D) L2-normalised mean features; log_prior: (T, T) across cameras; evidence: log-odds and what they rest on.
+    """
+
+    means: npt.NDArray[np.float32]
+    log_prior: npt.NDArray[np.float64]
+    evidence: Evidence
+
+
+def weigh_tracklets(
+    features: npt.NDArray[np.floating],
+    crops: pd.DataFrame,
+    tracklets: pd.DataFrame,
+    site: Site,
+    clock_std_s: Mapping[str, float],
+    config: GroupingConfig,
+) -> Weighed:
+    """From features (N, D) of CROPS rows, sorted by tracklet and time, to log-odds of "same person" of TRACKLETS rows."""
+    from stages.reid.features import tracklet_features
+
+    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
+    log_prior, possible = dense_prior(site, tracklets, clock_std_s)
+    evidence = weigh(means, halves(features, crops, tracklets), tracklets, log_prior, possible, config)
+    return Weighed(means, log_prior, evidence)
 
 
 def weigh(
