@@ -24,15 +24,15 @@ class CameraLabelsConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from data.datasets.mot import find_mot, read_mot
+    from data.datasets.truth import read_truth
 
     videos = ctx.read(VIDEOS)
     videos = videos[videos.status == "ok"]
-    files = find_mot(ctx.source("camera_labels"), videos, word="CAMERA_LABELS")
+    files = read_truth(ctx.source("camera_labels"), videos, word="CAMERA_LABELS")
     parts = []
     for video_id, camera_id in zip(videos.video_id, videos.camera_id, strict=True):
         if video_id in files:
-            rows = read_mot(files[video_id])
+            _, rows = files[video_id]
             parts.append(rows[rows.flag].assign(video_id=video_id, camera_id=camera_id))
     tracklets, boxes = ctx.read(TRACKLETS), ctx.read(BOXES)
     labels = tracklet_labels(tracklets, boxes, pd.concat(parts, ignore_index=True), ctx.settings.min_iou)

@@ -35,11 +35,11 @@ def run(ctx: Context) -> None:
     import numpy as np
     import pandas as pd
 
-    from data.datasets.mot import find_mot, read_mot
+    from data.datasets.truth import read_truth
 
     videos = ctx.read(VIDEOS)
     videos = videos[videos.status == "ok"]
-    files = find_mot(source, videos)
+    files = read_truth(source, videos)
     if without := sorted(set(videos.video_id) - set(files)):
         ctx.say(
             f"no truth for {len(without)} of {len(videos)} videos ({', '.join(without[:3])}): they are not measured"
@@ -49,8 +49,7 @@ def run(ctx: Context) -> None:
     recorded = present.to_dict("records")
     shards = [Shard({"video": v["digest"]}, partial(frame_times, Path(v["path"]))) for v in recorded]
     for video, folder in zip(recorded, ctx.shards(shards), strict=True):
-        file = files[video["video_id"]]
-        rows = read_mot(file)
+        file, rows = files[video["video_id"]]
         rows = rows[rows.flag]
         times_s = np.load(folder / "times_s.npy")
         inside = rows.frame < len(times_s)

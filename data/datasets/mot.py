@@ -98,7 +98,7 @@ def find_mot(source: Path, videos: pd.DataFrame, word: str = "GROUND_TRUTH") -> 
 
     Args:
         source: one file (where there is one video), or a folder that holds ``<video_id>.txt``, ``<file stem>.txt``,
-            ``<file stem>/gt/gt.txt`` or, where there is one video, ``gt.txt``.
+            ``<file stem>/gt/gt.txt`` or, where there is one video, ``gt.txt``; or CVAT's XML in place of such a text.
         videos: columns video_id, path.
         word: of the command line, for the messages.
 
@@ -116,9 +116,9 @@ def find_mot(source: Path, videos: pd.DataFrame, word: str = "GROUND_TRUTH") -> 
     owner: dict[Path, str] = {}
     for video_id, video in sorted(zip(videos.video_id, videos.path, strict=True)):
         stem = Path(video).stem if not Path(video).is_dir() else Path(video).name
-        names = [f"{video_id}.txt", f"{stem}.txt", f"{stem}/gt/gt.txt"]
+        names = [f"{video_id}.txt", f"{stem}.txt", f"{stem}/gt/gt.txt", f"{video_id}.xml", f"{stem}.xml"]
         if len(videos) == 1:
-            names += ["gt.txt", "gt/gt.txt"]
+            names += ["gt.txt", "gt/gt.txt", "annotations.xml"]
         path = next((source / n for n in names if (source / n).is_file()), None)
         if path is None:
             continue
@@ -131,7 +131,7 @@ def find_mot(source: Path, videos: pd.DataFrame, word: str = "GROUND_TRUTH") -> 
     if not found and len(videos):
         example = sorted(videos.video_id)[0]
         raise UserError(
-            f"{word}={source}: nothing for any video; expected MOT text files such as {example}.txt."
+            f"{word}={source}: nothing for any video; expected MOT text files such as {example}.txt, or CVAT's XML."
         )
     return found
 
