@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | embed | search | doctor``.
+"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | compare | embed | search | doctor``.
 
 The Makefile calls this; everything it can do, a person can do without make.
 """
@@ -86,6 +86,9 @@ def parser() -> argparse.ArgumentParser:
     sub = command("metrics", metrics, "print the measures of a finished run")
     sub.add_argument("--run", required=True, type=Path)
     sub.add_argument("--json", action="store_true", help="one JSON object with stable keys")
+    sub = command("compare", compare, "two finished runs side by side, with differences and intervals")
+    sub.add_argument("runs", nargs=2, type=Path, help="the two folders")
+    sub.add_argument("--json", action="store_true", help="one JSON object")
     sub = command("embed", embed, "write the features of pictures, by a finished run's network")
     sub.add_argument("images", nargs="+", help="pictures of one person each: files, folders, globs")
     sub.add_argument("--run", required=True, type=Path)
@@ -406,6 +409,17 @@ def _formatted(values: dict[str, Any]) -> str:
     from stages.evaluation.table import format_metrics, format_published
 
     return format_published(values) if "dataset" in values else format_metrics(values)
+
+
+def compare(options: argparse.Namespace) -> None:
+    from stages.evaluation import compare as side_by_side
+
+    a, b = options.runs
+    rows, differing = side_by_side.compare(a, b), side_by_side.settings_that_differ(a, b)
+    if options.json:
+        print(json.dumps({"runs": [str(a), str(b)], "rows": rows, "settings": differing}))
+        return
+    print(side_by_side.formatted(a, b, rows, differing))
 
 
 def embed(options: argparse.Namespace) -> None:
