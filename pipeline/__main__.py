@@ -18,7 +18,7 @@ from typing import Any
 from pipeline import config, graph
 from pipeline.errors import UserError
 from pipeline.graph import Node
-from pipeline.runner import Runner, standing
+from pipeline.runner import Runner, settings_that_differ, standing
 from pipeline.sources import Request, Sources
 from pipeline.stage import Settings
 
@@ -415,7 +415,7 @@ def compare(options: argparse.Namespace) -> None:
     from stages.evaluation import compare as side_by_side
 
     a, b = options.runs
-    rows, differing = side_by_side.compare(a, b), side_by_side.settings_that_differ(a, b)
+    rows, differing = side_by_side.compare(a, b), settings_that_differ(a, b)
     if options.json:
         print(json.dumps({"runs": [str(a), str(b)], "rows": rows, "settings": differing}))
         return

@@ -215,7 +215,7 @@ PEOPLE = Manifest(
 )  # fmt: skip
 
 RANKINGS = Manifest(
-    "rankings", 1, "One row per evaluation query and training state: enough for CMC, mAP and paired intervals.",
+    "rankings", 2, "One row per evaluation query and training state: enough for CMC, mAP and paired intervals.",
     (
         Column("state", _text, "'start', 'round-0' …, 'final', 'supervised' or 'end_to_end'"),
         Column("query_id", _text, "the query"),
@@ -223,6 +223,7 @@ RANKINGS = Manifest(
         Column("camera_id", _text, "its camera"),
         Column("first_match_rank", _i32, "zero-based rank of the first true match; -1 where the query was missed"),
         Column("average_precision", _f64, "0 to 1; 0 where the query was missed"),
+        Column("inverse_negative_penalty", _f64, "matches over the rank of the last of them; 0 where one is never found"),
     ),
     ("state", "query_id"),
 )  # fmt: skip

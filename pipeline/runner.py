@@ -246,6 +246,24 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
+def settings_that_differ(a: Path, b: Path) -> list[str]:
+    """What two runs were made of, where it is not the same: ``train.epochs 10 → 20``, ``videos changed``."""
+    receipts = []
+    for run in (a, b):
+        paths = [path for path in run.rglob(RECEIPT) if ".scratch" not in path.parts]
+        known = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
+        receipts.append({receipt["node"]: receipt["fingerprint"] for receipt in known})
+    found: list[str] = []
+    for node in sorted(set(receipts[0]) | set(receipts[1])):
+        if node not in receipts[0] or node not in receipts[1]:
+            found.append(f"{node}: only in {a if node in receipts[0] else b}")
+            continue
+        # What came in from earlier stages differs because those do.
+        old, new = ({**receipt[node], "inputs": {}} for receipt in receipts)
+        found += [line for line in differences(old, new) if line not in found]
+    return found
+
+
 def _sentence(stage: str, part: str, key: str, before: Any, after: Any) -> str:
     if part == "settings":
         return f"{stage}.{key} {before} → {after}"

@@ -229,11 +229,14 @@ def _retrieve(
         return RANKINGS.empty()
 
     rows: dict[str, pd.DataFrame] = {}
+    pairs: dict[str, dict[str, float]] = {}
     for state in ctx.progress([*states, *([] if final in states else [final])], "ranking"):
         features = POOLING[ctx.settings.pooling](
             _features(ctx, state, crops), list(crops.tracklet_id), list(gallery.query_id)
         )
         rows[state.name] = retrieval.headline(features, gallery)
+        if state.name == final.name:
+            pairs = retrieval.camera_pairs(features, gallery)
     rows["final"] = rows[final.name] if final in states else rows.pop(final.name)
     rows["end_to_end"] = _end_to_end(ctx, final, gallery, own_crops, person)
 
@@ -242,6 +245,7 @@ def _retrieve(
     metrics["reid"]["rounds"] = [
         {"round": s.round, **summary[s.name]} for s in states if s.name.startswith("round-")
     ]
+    metrics["reid"]["camera_pairs"] = pairs
     metrics["reid"]["end_to_end"]["missed_queries"] = int((rows["end_to_end"].first_match_rank < 0).sum())
     metrics["gap_closed"] = comparison.gap_closed(summary)
     metrics["share_of_supervised"] = comparison.share_of_supervised(summary)
@@ -279,7 +283,7 @@ STAGE = Stage(
     ),
     outputs=(RANKINGS, MEASURES),
     config=EvaluateConfig,
-    version=3,
+    version=4,
     run=run,
     sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
     extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),

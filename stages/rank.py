@@ -81,22 +81,26 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
         rank(euclidean_distances(pooled[q], pooled[among]), pid[q], pid[among], camera[q], camera[among])
         for q in np.array_split(at, max(1, -(-len(at) // QUERIES_AT_ONCE)))
     ]
-    first, precision, matches = (
+    first, precision, matches, inp = (
         np.concatenate([getattr(r, name) for r in found])
-        for name in ("first_match_rank", "average_precision", "n_matches")
+        for name in ("first_match_rank", "average_precision", "n_matches", "inverse_negative_penalty")
     )
     rows = test[asks].rename(columns={"tracklet_id": "query_id"})[["query_id", "pid", "camera_id"]]
     # A query whose person nobody else shows has nothing to find: the protocols leave it out.
-    rows = rows.assign(first_match_rank=first, average_precision=precision)
+    rows = rows.assign(first_match_rank=first, average_precision=precision, inverse_negative_penalty=inp)
     return rows[matches > 0].astype({"first_match_rank": "int32", "average_precision": np.float64})
 
 
 def scores(rows: pd.DataFrame) -> dict[str, float | None]:
-    """CMC at `RANKS` and mAP; None where there was no query."""
+    """CMC at `RANKS`, mAP and mINP; None where there was no query."""
     if rows.empty:
-        return {**{f"rank{r}": None for r in RANKS}, "mean_ap": None}
+        return {**{f"rank{r}": None for r in RANKS}, "mean_ap": None, "mean_inp": None}
     found: dict[str, float | None] = {f"rank{r}": float((rows.first_match_rank < r).mean()) for r in RANKS}
-    return {**found, "mean_ap": float(rows.average_precision.mean())}
+    return {
+        **found,
+        "mean_ap": float(rows.average_precision.mean()),
+        "mean_inp": float(rows.inverse_negative_penalty.mean()),
+    }
 
 
 def label_scores(ctx: Context, path: Any, protocol: pd.DataFrame) -> dict[str, Any]:
@@ -116,7 +120,7 @@ STAGE = Stage(
     extra_inputs=(ASSOCIATIONS, MODEL),
     outputs=(RANKINGS, MEASURES),
     config=RankConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("dataset", "weights", "backbone", "image_size", "seed", "device"),
 )

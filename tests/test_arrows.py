@@ -42,7 +42,8 @@ def allowed(path: Path) -> tuple[str, ...]:
             return ("pipeline", "camera_topology", "data")
         case ("pipeline", "__main__.py"):
             # Commands on a finished run, and what must be checked before hours are spent.
-            return ("pipeline", "stages.evaluation.table", "stages.reid.use", "stages.reid.backbone")
+            finished = ("stages.evaluation.table", "stages.evaluation.compare", "stages.reid.use")
+            return ("pipeline", "stages.reid.backbone", *finished)
         case ("pipeline", *_):
             return ("pipeline",)
         case _:

@@ -63,31 +63,6 @@ def compare(a: Path, b: Path, seed: int = 0, draws: int = 2000) -> list[dict[str
     return [row for row in rows if row["a"] is not None or row["b"] is not None]
 
 
-def settings_that_differ(a: Path, b: Path) -> list[str]:
-    """What the two runs were made of, where it is not the same: ``train.epochs 10 → 20``, ``videos changed``."""
-    from pipeline.runner import differences
-
-    found = []
-    receipts = [
-        {
-            json.loads(p.read_text("utf-8"))["node"]: p
-            for p in run.rglob("receipt.json")
-            if ".scratch" not in p.parts
-        }
-        for run in (a, b)
-    ]
-    for node in sorted(set(receipts[0]) | set(receipts[1])):
-        if node not in receipts[0] or node not in receipts[1]:
-            found.append(f"{node}: only in {(a if node in receipts[0] else b)}")
-            continue
-        old, new = (json.loads(r[node].read_text(encoding="utf-8"))["fingerprint"] for r in receipts)
-        # What came in from earlier stages differs because those do.
-        found += [
-            line for line in differences({**old, "inputs": {}}, {**new, "inputs": {}}) if line not in found
-        ]
-    return found
-
-
 def formatted(a: Path, b: Path, rows: list[dict[str, Any]], differing: list[str]) -> str:
     """For a person: per cent, differences in points."""
     width = max(10, len(a.name), len(b.name))

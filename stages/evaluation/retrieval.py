@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from stages.reid.ranking import rank
+from stages.reid.ranking import Ranking, rank
 
-ROWS = ("query_id", "pid", "camera_id", "first_match_rank", "average_precision")
+ROWS = ("query_id", "pid", "camera_id", "first_match_rank", "average_precision", "inverse_negative_penalty")
+
+SUMMARY = ("rank1", "rank5", "rank10", "mean_ap", "mean_inp")
 
 
 def appearances(crops: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
@@ -41,9 +43,33 @@ def headline(features: np.ndarray, gallery: pd.DataFrame) -> pd.DataFrame:
     """
     queries = gallery.is_query.to_numpy()
     pid, camera = gallery.pid.to_numpy(), gallery.camera_id.to_numpy(object)
-    first, ap = _rank(features[queries], pid[queries], camera[queries], features, pid, camera)
-    rows = gallery[queries].assign(first_match_rank=first, average_precision=ap)
+    found = _rank(features[queries], pid[queries], camera[queries], features, pid, camera)
+    rows = gallery[queries].assign(
+        first_match_rank=found.first_match_rank, average_precision=found.average_precision,
+        inverse_negative_penalty=found.inverse_negative_penalty,
+    )  # fmt: skip
     return rows[list(ROWS)].reset_index(drop=True)
+
+
+def camera_pairs(features: np.ndarray, gallery: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """'a → b': rank-1 and the number of queries, of the queries of camera a in the gallery of camera b alone.
+
+    Asked are those whose person b saw. Arguments as in :func:`headline`.
+    """
+    pid, camera = gallery.pid.to_numpy(), gallery.camera_id.to_numpy(object)
+    queries = gallery.is_query.to_numpy()
+    found = {}
+    for a in sorted(set(camera)):
+        for b in sorted(set(camera) - {a}):
+            asks, among = np.flatnonzero(queries & (camera == a)), np.flatnonzero(camera == b)
+            asks = asks[np.isin(pid[asks], pid[among])]
+            if len(asks):
+                ranking = _rank(
+                    features[asks], pid[asks], camera[asks], features[among], pid[among], camera[among]
+                )
+                rank1 = float((ranking.first_match_rank == 0).mean())
+                found[f"{a} → {b}"] = {"rank1": rank1, "queries": len(asks)}
+    return found
 
 
 def end_to_end(features: np.ndarray, tracklets: pd.DataFrame, gallery: pd.DataFrame) -> pd.DataFrame:
@@ -69,11 +95,18 @@ def end_to_end(features: np.ndarray, tracklets: pd.DataFrame, gallery: pd.DataFr
     rows = asked.row[found].to_numpy(int)
     pid, camera = tracklets.pid.to_numpy(), tracklets.camera_id.to_numpy(object)
     first = np.full(len(asked), -1)
-    ap = np.zeros(len(asked))
+    ap, inp = np.zeros(len(asked)), np.zeros(len(asked))
     if found.any():
-        first[found], ap[found] = _rank(features[rows], pid[rows], camera[rows], features, pid, camera)
-    ap *= _reachable_share(asked, tracklets, gallery)
-    return asked.assign(first_match_rank=first, average_precision=ap)[list(ROWS)]
+        ranking = _rank(features[rows], pid[rows], camera[rows], features, pid, camera)
+        first[found], ap[found] = ranking.first_match_rank, ranking.average_precision
+        inp[found] = ranking.inverse_negative_penalty
+    reachable = _reachable_share(asked, tracklets, gallery)
+    table = asked.assign(
+        first_match_rank=first,
+        average_precision=ap * reachable,
+        inverse_negative_penalty=inp * (reachable == 1),
+    )
+    return table[list(ROWS)]
 
 
 def _reachable_share(asked: pd.DataFrame, tracklets: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
@@ -90,20 +123,23 @@ def _reachable_share(asked: pd.DataFrame, tracklets: pd.DataFrame, gallery: pd.D
 def _rank(
     query: np.ndarray, query_pid: np.ndarray, query_camera: np.ndarray,
     features: np.ndarray, pid: np.ndarray, camera: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """(Q,) zero-based rank of the first true match (-1 where there is none) and average precision (then 0)."""
+) -> Ranking:  # fmt: skip
     # Tracklets of nobody (-1) stand in the gallery like any other: a user's gallery has them too.
-    ranking = rank(
+    return rank(
         1 - query @ features.T, query_pid, pid, query_camera, camera, remove="same_camera", junk_pid=None
     )
-    return ranking.first_match_rank, ranking.average_precision
 
 
 def summary(rows: pd.DataFrame) -> dict[str, float | None]:
-    """rank1, mean_ap of RANKINGS rows of one state; None without queries. A missed query is a wrong one."""
+    """rank1, rank5, rank10, mean_ap, mean_inp of RANKINGS rows of one state; None without queries.
+
+    A missed query is a wrong one.
+    """
     if rows.empty:
-        return {"rank1": None, "mean_ap": None}
+        return dict.fromkeys(SUMMARY)
+    first = rows.first_match_rank
     return {
-        "rank1": float((rows.first_match_rank == 0).mean()),
+        **{f"rank{r}": float(((first >= 0) & (first < r)).mean()) for r in (1, 5, 10)},
         "mean_ap": float(rows.average_precision.mean()),
+        "mean_inp": float(rows.inverse_negative_penalty.mean()),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 def empty_metrics() -> dict[str, Any]:
     """The documented keys, all null: what is measured is filled in, what cannot be measured stays null."""
-    pair: dict[str, Any] = {"rank1": None, "mean_ap": None}
+    pair: dict[str, Any] = dict.fromkeys(("rank1", "rank5", "rank10", "mean_ap", "mean_inp"))
     return {
         "reid": {
             "start": dict(pair),
@@ -15,6 +15,7 @@ def empty_metrics() -> dict[str, Any]:
             "final": dict(pair),
             "supervised": None,
             "end_to_end": dict(pair),
+            "camera_pairs": {},
         },
         "association": {"precision": None, "recall": None, "f": None, "rounds": []},
         "identities": {"idf1": None, "pair_precision": None, "pair_recall": None},
@@ -33,12 +34,13 @@ def empty_metrics() -> dict[str, Any]:
 def format_metrics(metrics: dict[str, Any]) -> str:
     """The measures of ``metrics.json`` for a person: per cent, a dash where there is no truth."""
     m = metrics
-    lines = ["", f"  {'re-identification':<32}{'rank-1':>8}{'mAP':>8}   95 % interval of rank-1"]
+    lines = ["", f"  {'re-identification':<32}{'rank-1':>8}{'mAP':>8}{'mINP':>8}   95 % interval of rank-1"]
 
     def reid(name: str, values: dict[str, Any] | None, interval: Any = None) -> None:
-        values = values or {"rank1": None, "mean_ap": None}
+        values = values or {}
         spread = f"   {_percent(interval[0])} to {_percent(interval[1])}" if interval else ""
-        lines.append(f"  {name:<32}{_percent(values['rank1']):>8}{_percent(values['mean_ap']):>8}{spread}")
+        shown = "".join(f"{_percent(values.get(key)):>8}" for key in ("rank1", "mean_ap", "mean_inp"))
+        lines.append(f"  {name:<32}{shown}{spread}")
 
     def rank1_interval(state: str) -> Any:
         return (m["intervals"].get(state) or {}).get("rank1")
@@ -56,6 +58,10 @@ def format_metrics(metrics: dict[str, Any]) -> str:
             f"  on {m['people']['queries']} queries of {m['people']['test'] - m['people']['distractors']} people; "
             f"{m['people']['distractors']} more seen by one camera only"
         )
+        if pairs := m["reid"]["camera_pairs"]:
+            weakest = sorted(pairs, key=lambda p: (pairs[p]["rank1"], p))[:3]
+            said = (f"{p} {_percent(pairs[p]['rank1'])} ({pairs[p]['queries']} queries)" for p in weakest)
+            lines.append("  weakest from one camera to another: " + ", ".join(said))
     elif m["people"]["test"] is None:
         lines[-1] = "  no truth was given: only what needs none is measured"
     else:
@@ -92,8 +98,8 @@ def format_metrics(metrics: dict[str, Any]) -> str:
 def format_published(metrics: dict[str, Any]) -> str:
     """The measures of a published benchmark for a person, with the paper's beside ours where it reports any."""
     trial = f", trial {metrics['trial']} of 0 to {metrics['trials'] - 1}" if metrics["trials"] > 1 else ""
-    names = ("rank1", "rank5", "rank10", "rank20", "mean_ap")
-    head = "".join(f"{word:>9}" for word in ("rank-1", "rank-5", "rank-10", "rank-20", "mAP"))
+    names = ("rank1", "rank5", "rank10", "rank20", "mean_ap", "mean_inp")
+    head = "".join(f"{word:>9}" for word in ("rank-1", "rank-5", "rank-10", "rank-20", "mAP", "mINP"))
     lines = ["", f"  {metrics['dataset']}{trial}, {metrics['method']}".ljust(34) + head]
     for row in (metrics["reid"]["start"], *metrics["reid"]["rounds"]):
         lines.append(f"  {row['state']}".ljust(34) + "".join(f"{_percent(row[name]):>9}" for name in names))

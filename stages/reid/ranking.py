@@ -24,11 +24,14 @@ class Ranking:
     first_match_rank: (Q,) zero-based rank of the first true match; -1 where the gallery holds none.
     average_precision: (Q,) mean over the true matches of the precision at their rank; 0 where there is none.
     n_matches: (Q,) true matches in the gallery after removal.
+    inverse_negative_penalty: (Q,) n_matches over the rank, from one, of the last match; 0 where there is none. Its mean is
+        mINP (Ye et al.: Deep Learning for Person Re-identification: A Survey and Outlook, 2021, Eq. 3).
     """
 
     first_match_rank: npt.NDArray[np.int64]
     average_precision: npt.NDArray[np.float64]
     n_matches: npt.NDArray[np.int64]
+    inverse_negative_penalty: npt.NDArray[np.float64]
 
 
 def rank(
@@ -74,7 +77,7 @@ def rank(
     if remove == "same_camera":
         columns = {camera: np.flatnonzero(kept & (gallery_camera != camera)) for camera in set(query_camera)}
 
-    def one(q: int) -> tuple[int, float, int]:
+    def one(q: int) -> tuple[int, float, int, float]:
         # A match stands behind every wrong entry that is as near: counting those needs values in order, not an order.
         own = order[begin[q] : end[q]]
         own = own[kept[own]]
@@ -84,19 +87,25 @@ def rank(
         of_own = _no_nan(d[q, own])
         matches = np.sort(of_own if remove == "nothing" else of_own[~same_camera])
         if not len(matches):
-            return -1, 0.0, 0
+            return -1, 0.0, 0, 0.0
         everybody = np.sort(_no_nan(d[q, columns[query_camera[q] if remove == "same_camera" else None]]))
         wrong = np.searchsorted(everybody, matches, side="right") - np.searchsorted(
             np.sort(of_own), matches, side="right"
         )
         found = np.arange(1, len(matches) + 1)
-        return int(wrong[0]), float((found / (found + wrong)).mean()), len(matches)
+        n = len(matches)
+        return int(wrong[0]), float((found / (found + wrong)).mean()), n, n / (n + int(wrong[-1]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting lets go of the interpreter
         blocks = pool.map(lambda rows: [one(q) for q in rows], _blocks(len(d)))
         found = [row for block in blocks for row in block]
-    first, precision, count = zip(*found, strict=True) if found else ((), (), ())
-    return Ranking(np.array(first, np.int64), np.array(precision, np.float64), np.array(count, np.int64))
+    first, precision, count, inp = zip(*found, strict=True) if found else ((), (), (), ())
+    return Ranking(
+        np.array(first, np.int64),
+        np.array(precision, np.float64),
+        np.array(count, np.int64),
+        np.array(inp, np.float64),
+    )
 
 
 def _no_nan(distance: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -12,7 +12,8 @@ import pytest
 from pipeline import schema
 from pipeline.__main__ import main
 from pipeline.manifests import RANKINGS
-from stages.evaluation.compare import compare, settings_that_differ
+from pipeline.runner import settings_that_differ
+from stages.evaluation.compare import compare
 
 
 def run(
@@ -25,6 +26,7 @@ def run(
         {
             "state": "final", "query_id": [f"{query}{i}" for i in range(n)], "pid": np.arange(n, dtype="int32") // 2,
             "camera_id": "a", "first_match_rank": np.array(first_rank, "int32"), "average_precision": precision,
+            "inverse_negative_penalty": precision,
         }
     )  # fmt: skip
     schema.write(RANKINGS, rows, folder / "evaluate" / RANKINGS.file)

@@ -80,7 +80,7 @@ def test_paired_differences_are_narrower_than_unpaired_ones() -> None:
     hard = rng.random(200)
     worse = pd.DataFrame(
         {"query_id": np.arange(200).astype(str), "pid": np.arange(200) // 3, "first_match_rank": (hard > 0.5) * 1,
-         "average_precision": hard}
+         "average_precision": hard, "inverse_negative_penalty": hard}
     )  # fmt: skip
     better = worse.assign(first_match_rank=(hard > 0.6) * 1, average_precision=hard + 0.1)
     found = comparison.intervals({"start": worse, "final": better}, seed=0, draws=500)
@@ -232,9 +232,29 @@ def test_end_to_end_counts_what_the_tracker_lost() -> None:
     # c/1 and b/2 have no tracklet; a/2 has one, but nothing to find.
     assert rows.first_match_rank[["c/1", "b/2", "a/2"]].tolist() == [-1, -1, -1]
     assert rows.average_precision[["c/1", "b/2", "a/2"]].tolist() == [0, 0, 0]
+    # A match that is never found has no last rank.
+    assert rows.inverse_negative_penalty.tolist() == [0] * 5
     assert retrieval.summary(rows.reset_index()) == pytest.approx(
-        {"rank1": 2 / 5, "mean_ap": (0.5 + (1 + 2 / 3) / 3) / 5}
+        {
+            "rank1": 2 / 5,
+            "rank5": 2 / 5,
+            "rank10": 2 / 5,
+            "mean_ap": (0.5 + (1 + 2 / 3) / 3) / 5,
+            "mean_inp": 0,
+        }
     )
+
+
+def test_camera_pairs_ask_one_gallery_at_a_time() -> None:
+    gallery = gallery_of("a/1", "b/1", "c/1", "a/2", "b/2", "b/3")
+    looks = {"a/1": 0, "b/1": 1, "c/1": 0, "a/2": 1, "b/2": 1, "b/3": 2}
+    features = np.eye(4)[[looks[q] for q in gallery.query_id]]
+    # a/1 is nearest to c/1 but in b nothing of it is near; a/2 is b/2, and b/1 too: tied, and so to its disadvantage.
+    found = retrieval.camera_pairs(features, gallery)
+    assert found["a → c"] == {"rank1": 1.0, "queries": 1}
+    assert found["a → b"] == {"rank1": 0.0, "queries": 2}
+    assert set(found) == {"a → b", "a → c", "b → a", "b → c", "c → a", "c → b"}
+    assert found["b → a"]["queries"] == 2  # b/3 was seen by nobody else
 
 
 def test_perfect_tracklets_give_the_headline_again() -> None:
@@ -250,9 +270,8 @@ def test_no_tracklet_at_all_is_all_wrong() -> None:
     gallery = gallery_of("a/1", "b/1")
     none = pd.DataFrame({"tracklet_id": [], "camera_id": [], "n_boxes": [], "pid": []}).astype({"pid": int})
     assert retrieval.summary(retrieval.end_to_end(np.zeros((0, 1)), none, gallery)) == {
-        "rank1": 0,
-        "mean_ap": 0,
-    }
+        "rank1": 0, "rank5": 0, "rank10": 0, "mean_ap": 0, "mean_inp": 0,
+    }  # fmt: skip
 
 
 # table ----------------------------------------------------------------------------------------------------------------

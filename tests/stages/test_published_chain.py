@@ -235,12 +235,19 @@ def test_pooling_by_hand() -> None:
 
 
 def test_scores_of_no_query() -> None:
-    rows = pd.DataFrame({"first_match_rank": [0, 4, 19], "average_precision": [1.0, 0.5, 0.0]})
+    rows = pd.DataFrame(
+        {
+            "first_match_rank": [0, 4, 19],
+            "average_precision": [1.0, 0.5, 0.0],
+            "inverse_negative_penalty": [1.0, 0.2, 0.0],
+        }
+    )
     assert rank.scores(rows) == {
         "rank1": 1 / 3,
         "rank5": 2 / 3,
         "rank10": 2 / 3,
         "rank20": 1.0,
         "mean_ap": 0.5,
+        "mean_inp": pytest.approx(0.4),
     }
     assert set(rank.scores(rows[:0]).values()) == {None}

@@ -11,7 +11,7 @@ REMOVE = ("same_pid_and_camera", "same_camera", "nothing")
 
 
 def naive_query(distance, pid, camera, gallery_pid, gallery_camera, remove):
-    """(first match rank, average precision) by walking down the list."""
+    """(first match rank, average precision, precision at the last match) by walking down the list."""
     entries = []
     for d, p, c in zip(distance, gallery_pid, gallery_camera, strict=True):
         if p == -1:
@@ -28,7 +28,11 @@ def naive_query(distance, pid, camera, gallery_pid, gallery_camera, remove):
             hits += 1
             precisions.append(hits / (place + 1))
             first = place if first < 0 else first
-    return first, sum(precisions) / len(precisions) if precisions else 0.0
+    return (
+        first,
+        sum(precisions) / len(precisions) if precisions else 0.0,
+        precisions[-1] if precisions else 0.0,
+    )
 
 
 def world(seed, queries=12, gallery=30):
@@ -47,9 +51,10 @@ def test_equals_walking_down_the_list(seed, remove):
     d, qp, gp, qc, gc = world(seed)
     found = rank(d, qp, gp, qc, gc, remove=remove)
     for q in range(len(qp)):
-        first, precision = naive_query(d[q], qp[q], qc[q], gp, gc, remove)
+        first, precision, last = naive_query(d[q], qp[q], qc[q], gp, gc, remove)
         assert found.first_match_rank[q] == first
         assert found.average_precision[q] == pytest.approx(precision)
+        assert found.inverse_negative_penalty[q] == pytest.approx(last)
         assert (found.n_matches[q] == 0) == (first == -1)
 
 
@@ -101,7 +106,7 @@ def test_string_cameras_and_many_queries():
     own = np.array(["a", "b"])[rng.integers(0, 2, n)]
     found = rank(d, pid, gallery, own, camera, remove="same_camera")
     for q in (0, 511, 512, n - 1):
-        first, precision = naive_query(d[q], pid[q], own[q], gallery, camera, "same_camera")
+        first, precision, _ = naive_query(d[q], pid[q], own[q], gallery, camera, "same_camera")
         assert (found.first_match_rank[q], found.average_precision[q]) == (first, pytest.approx(precision))
 
 

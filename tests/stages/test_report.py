@@ -161,6 +161,7 @@ def make_run(
                     dict(
                         state=state, query_id=f"q{q}", pid=q // 2, camera_id=cameras[0], first_match_rank=rank,
                         average_precision=0.5,
+                        inverse_negative_penalty=0.5,
                     )
                 )  # fmt: skip
     put(manifests.RANKINGS, rankings, "evaluate", "evaluate")
