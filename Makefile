@@ -44,7 +44,7 @@ WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
 	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
 
-.PHONY: help setup all demo supervised report status plan metrics compare test check bench table benchmark pretrain clean $(STAGES)
+.PHONY: help setup all demo supervised report status plan metrics compare judge test check bench table benchmark pretrain clean $(STAGES)
 
 help: ## this page
 	@echo "make all                                        the embedded demo site, from video to report"
@@ -98,6 +98,9 @@ metrics: setup ## print the measures of a finished run
 compare: setup ## two finished runs side by side: make compare RUNS="runs/a runs/b"
 	@test "$$(wc -w <<< "$(RUNS)")" = 2 || { echo "error: RUNS=$(RUNS): name two run folders" >&2; exit 2; }
 	@$(PY) -m pipeline compare $(RUNS)
+
+judge: setup ## a page that asks which pairs are one person: make judge RUN=runs/x [PORT=8765]
+	@$(PY) -m pipeline judge --run "$$RUN" --port "$${PORT:-8765}"
 
 test: $(VENV)/.installed-test ## the tests: no network, a few minutes
 	@$(PY) -m pytest -m "not slow and not gpu"

@@ -113,7 +113,7 @@ def run_study(base: Path, study: str, seed: str, cells: dict[str, Any], results:
     method, rows = STUDIES[study]
     before = base
     for row, more in rows.items():
-        name, sets = f"{study}/{row}/{seed}", table.settings(method, seed, more)
+        name, sets = f"{study}/{row}/{seed}", table.settings("market", method, seed, more)
         start = noisy_base(base, row.split(",")[0]) if study == "tmc" else before
         key = table.cell_key(start if study == "tmc" else base, method, sets)
         if cells.get(name, {}).get("key") == key:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | compare | embed | search | doctor``.
+"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | compare | judge | embed | search | doctor``.
 
 The Makefile calls this; everything it can do, a person can do without make.
 """
@@ -89,6 +89,14 @@ def parser() -> argparse.ArgumentParser:
     sub = command("compare", compare, "two finished runs side by side, with differences and intervals")
     sub.add_argument("runs", nargs=2, type=Path, help="the two folders")
     sub.add_argument("--json", action="store_true", help="one JSON object")
+    sub = command(
+        "judge",
+        judge,
+        "a page on this machine that asks which pairs are one person: to measure, and to teach",
+    )
+    sub.add_argument("--run", required=True, type=Path)
+    sub.add_argument("--port", type=int, default=8765, help="0 takes a free one")
+    sub.add_argument("--export", type=Path, help="write the answers given so far as CSV, and end")
     sub = command("embed", embed, "write the features of pictures, by a finished run's network")
     sub.add_argument("images", nargs="+", help="pictures of one person each: files, folders, globs")
     sub.add_argument("--run", required=True, type=Path)
@@ -420,6 +428,13 @@ def compare(options: argparse.Namespace) -> None:
         print(json.dumps({"runs": [str(a), str(b)], "rows": rows, "settings": differing}))
         return
     print(side_by_side.formatted(a, b, rows, differing))
+
+
+def judge(options: argparse.Namespace) -> None:
+    from stages.judging import command
+
+    runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
+    command.judge(options, runner.sources.site, runner.settings["identify"], runner.sources.device)
 
 
 def embed(options: argparse.Namespace) -> None:

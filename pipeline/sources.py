@@ -95,6 +95,7 @@ class Sources:
             "backbone": lambda: self.backbone,
             "gallery": lambda: self.old_export,
             "dataset": lambda: self.dataset,
+            "judged": lambda: self.judged,
             "ground_truth": lambda: self.ground_truth,
             "camera_labels": lambda: self.camera_labels,
             "cut": lambda: self.cut,
@@ -120,6 +121,8 @@ class Sources:
             return self.site.cut() or {"holdout_share": self.holdout_share}
         if name == "dataset":
             return [*(str(part) for part in self.dataset), self.dataset_state]
+        if name == "judged":
+            return self.judged or None  # nobody was asked: as in runs from before there was anybody to ask
         if name == "device":
             return self.device.partition(":")[0]
         value = self.value(name)
@@ -161,6 +164,13 @@ class Sources:
         found = name, Path(self.request.root).resolve(), int(self.request.trial or 0)
         check(*found)
         return found
+
+    @property
+    def judged(self) -> list[tuple[str, str, bool]]:
+        """Pairs of tracklets that a person said are, or are not, one person (`judge`), where learning may know."""
+        from data import judgements
+
+        return judgements.links(self.run_dir / judgements.PLACE)
 
     @cached_property
     def dataset_state(self) -> str:

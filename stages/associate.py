@@ -85,5 +85,5 @@ STAGE = Stage(
     config=Settings,  # the method's own, see pipeline.graph
     version=2,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "judged", "seed", "device"),
 )

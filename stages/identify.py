@@ -58,7 +58,9 @@ def run(context: Context) -> None:
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)
     features = cached_features(chosen, crops, context.run_dir, context.device)
     videos = context.read(VIDEOS)
-    means, _, evidence = weigh_tracklets(features, crops, tracklets, site, clock_std_s(videos), config)
+    means, _, evidence = weigh_tracklets(
+        features, crops, tracklets, site, clock_std_s(videos), config, context.source("judged")
+    )
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     known = context.source("gallery")
     if known is not None:
@@ -201,5 +203,5 @@ STAGE = Stage(
     config=IdentifyConfig,
     version=2,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "image_size", "gallery", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "gallery", "judged", "seed", "device"),
 )

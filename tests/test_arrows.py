@@ -42,7 +42,12 @@ def allowed(path: Path) -> tuple[str, ...]:
             return ("pipeline", "camera_topology", "data")
         case ("pipeline", "__main__.py"):
             # Commands on a finished run, and what must be checked before hours are spent.
-            finished = ("stages.evaluation.table", "stages.evaluation.compare", "stages.reid.use")
+            finished = (
+                "stages.evaluation.table",
+                "stages.evaluation.compare",
+                "stages.judging.command",
+                "stages.reid.use",
+            )
             return ("pipeline", "stages.reid.backbone", *finished)
         case ("pipeline", *_):
             return ("pipeline",)

@@ -9,7 +9,7 @@ associate(...), train(...)     bodies that read as the paper's algorithm box
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +35,7 @@ class Footage:
     tracklets: TRACKLETS rows (T,), sorted by id; crops: CROPS rows (N,), sorted by tracklet and time.
     site: where and when; clock_std_s: camera → uncertainty of its clock, s, as `ingest` found it.
     people: estimates how many there are, without labels; 0 where nobody knows.
+    judged: tracklets a, b and whether they are one person, as a person said (`judge`); methods of papers do not look.
     """
 
     tracklets: pd.DataFrame
@@ -42,6 +43,7 @@ class Footage:
     site: Site
     clock_std_s: dict[str, float]
     people: Callable[[], int] = lambda: 0
+    judged: Sequence[tuple[str, str, bool]] = ()
 
     def certain_negatives(self) -> np.ndarray:
         """(P, 2) rows i < j of tracklets that are certainly two people, see `camera_topology.prior`."""

@@ -9,6 +9,9 @@ Then, again and again, tracklets are clustered over the whole site (3.2, inter-t
 learns from those hard labels and from the soft ones of its own past average, the mean network (3.3).
 
 Deviations from the paper (the paper's own value in brackets):
+  - Batch norm takes its statistics over 16 images, as many as one of four GPUs held, and these are of all people of the batch
+    [in order of the batch: with few clips a person that is one or two people, and normalising those against each other takes
+    away who they are; on market-site training then lowered rank-1 from 34 to 30].
   - An epoch is a round, so that it can be measured and resumed. What goes on from round to round is the mean network,
     from which the next round's student starts [both go on].
   - rho of the data-dependent eps is `pairs_per_tracklet` over the number of tracklets [1.6e-3: right for MARS, 3.5 times
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
     from stages.reid.samplers import Batch
 
-VERSION = 2
+VERSION = 3
 ROUNDS = 4
 MARS_TRACKLETS = 13.0  # of a person
 

@@ -89,7 +89,7 @@ def associate(
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
     tracklets = footage.tracklets
     means, log_prior, evidence = weigh_tracklets(
-        features(), footage.crops, tracklets, footage.site, footage.clock_std_s, settings
+        features(), footage.crops, tracklets, footage.site, footage.clock_std_s, settings, footage.judged
     )
     groups = identify(tracklets, evidence.log_odds, settings.min_log_odds).set_index("tracklet_id")
     groups = groups.loc[tracklets.tracklet_id]

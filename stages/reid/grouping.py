@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.stage import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from camera_topology.site import Site
     from stages.reid.evidence import Evidence
+
+
+CERTAIN = (
+    100.0  # log-odds of what a person said; average linkage may join others to it, and is not drowned by them
+)
 
 
 class GroupingConfig(Settings):
@@ -65,14 +70,36 @@ def weigh_tracklets(
     site: Site,
     clock_std_s: Mapping[str, float],
     config: GroupingConfig,
+    judged: Sequence[tuple[str, str, bool]] = (),
 ) -> Weighed:
-    """From features (N, D) of CROPS rows, sorted by tracklet and time, to log-odds of "same person" of TRACKLETS rows."""
+    """From features (N, D) of CROPS rows, sorted by tracklet and time, to log-odds of "same person" of TRACKLETS rows.
+
+    judged: see `obey`.
+    """
     from stages.reid.features import tracklet_features
 
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
     log_prior, possible = dense_prior(site, tracklets, clock_std_s)
     evidence = weigh(means, halves(features, crops, tracklets), tracklets, log_prior, possible, config)
+    obey(evidence.log_odds, list(tracklets.tracklet_id), judged)
     return Weighed(means, log_prior, evidence)
+
+
+def obey(
+    log_odds: npt.NDArray[np.floating], tracklet_ids: Sequence[str], judged: Sequence[tuple[str, str, bool]]
+) -> None:
+    """Write what a person said into ``log_odds`` (T, T), in place: same is beyond doubt, different is impossible.
+
+    What cannot be (two tracklets seen at once) stays so; pairs of tracklets that are not there are passed over.
+    """
+    import numpy as np
+
+    row = {tracklet: i for i, tracklet in enumerate(tracklet_ids)}
+    for a, b, same in judged:
+        if a in row and b in row:
+            i, j = row[a], row[b]
+            sure = CERTAIN if same and np.isfinite(log_odds[i, j]) else -np.inf
+            log_odds[i, j] = log_odds[j, i] = sure
 
 
 def weigh(

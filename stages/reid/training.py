@@ -218,10 +218,18 @@ class WeightAverage:
 
 
 def forward_in_groups(network: ReidNetwork, images: Tensor, group: int | None) -> Tensor:
-    """(B, D) pooled features, ``group`` images at a time."""
-    pooled: Tensor = (
-        network(images)[0] if group is None else torch.cat([network(part)[0] for part in images.split(group)])
-    )
+    """(B, D) pooled features, at most ``group`` images at a time.
+
+    Batches stand in order of people, so a group is every n-th image and holds somebody of everyone: a stretch of the batch
+    is one or two people, and batch norm over those alone takes out what tells them from others.
+    """
+    if group is None or len(images) <= group:
+        return network(images)[0]  # type: ignore[no-any-return]
+    count = -(-len(images) // group)
+    parts = [network(images[i::count])[0] for i in range(count)]
+    pooled = parts[0].new_empty(len(images), parts[0].shape[1])
+    for i, part in enumerate(parts):
+        pooled[i::count] = part
     return pooled
 
 

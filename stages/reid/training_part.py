@@ -68,7 +68,8 @@ def training_footage(ctx: Context) -> Footage:
         tracklets, crops = as_labelled(tracklets, crops, ctx.read(CAMERA_LABELS))
     # A stage that did not declare the site must not depend on it: it gets one that says nothing.
     site = ctx.sources.get("site") or without_file([])
-    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)))
+    judged = ctx.sources.get("judged") or ()
+    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), judged=judged)
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:

@@ -451,7 +451,7 @@ def coloured_run(tmp_path, cameras, people=6):
         settings=IdentifyConfig(), run_dir=tmp_path, out=tmp_path / "out", seed=0, device="cpu",
         sources={
             "site": load(site), "cut": (10**15, 10**15), "weights": "random", "backbone": "osnet_x0_25",
-            "image_size": (256, 128), "gallery": None, "seed": 0, "device": "cpu",
+            "image_size": (256, 128), "gallery": None, "judged": [], "seed": 0, "device": "cpu",
         },
         inputs=inputs, outputs={m.name: m for m in stage.STAGE.outputs},
     )  # fmt: skip
