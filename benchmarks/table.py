@@ -176,6 +176,7 @@ def one_cell(base: Path, site: str, method: str, seed: str, more: str) -> dict[s
 def measure(base: Path, run: Path, method: str, sets: str, *words: str) -> dict[str, Any]:
     """One cell, in ``run``, a copy of the base: its measures, label estimation round by round, and its minutes."""
     copy_run(base, run)
+    forget_settings(run)
     pipeline(run, sets, "--method", method, *words, log=run.with_suffix(".log"), threads=1)
     found = metrics(run)
     rounds = [
@@ -194,6 +195,12 @@ def measure(base: Path, run: Path, method: str, sets: str, *words: str) -> dict[
         "minutes": round(sum(found["seconds"].get(s, 0) for s in stages) / 60, 2),
         "machine": machine(),
     }
+
+
+def forget_settings(run: Path) -> None:
+    """Take the base's own settings (no round, no step) out of what the copy remembers."""
+    request = json.loads((run / "request.json").read_text(encoding="utf-8"))
+    (run / "request.json").write_text(json.dumps({**request, "sets": []}), encoding="utf-8")
 
 
 def pipeline(run: Path, sets: str, *words: str, log: Path | None = None, threads: int | None = None) -> None:
