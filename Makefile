@@ -53,7 +53,7 @@ help: ## this page
 	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+)[^#]*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo "  one stage    make $(STAGES)"
 	@echo
-	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
+	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY DATASET SOURCE ROOT TRIAL RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
 	@echo "       GROUND_TRUTH CAMERA_LABELS ROUND FORCE CONFIG SET=\"train.epochs=3 track.max_gap_s=2\""
 
 setup: $(VENV)/.installed ## make .venv with everything the pipeline needs
