@@ -25,6 +25,7 @@ from benchmarks.result import finish, machine
 from stages.track import TrackConfig, track_camera
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "footage" / "mot15"
+REPEATS = 3  # the best of so many, for us and for the peers
 PEERS = Path(os.environ.get("PEERS") or "/tmp/peers")
 FRAMES, PEOPLE, FPS = 2000, 30, 25
 
@@ -135,12 +136,15 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def track(boxes: pd.DataFrame, fps: float, out: Path) -> float:
-    """Our stage's tracking of one camera, written for the evaluator; milliseconds a frame."""
+    """Our stage's tracking of one camera, written for the evaluator; milliseconds a frame, the best of `REPEATS`."""
     rows = boxes.assign(video_id="v", t_utc_us=(boxes.frame / fps * 1e6).round().astype("int64"), detection=0)
     rows = rows.astype({"frame": "int32"})
-    start = time.perf_counter()
-    _, tracked, _ = track_camera("c", rows, TrackConfig())
-    ms = 1000 * (time.perf_counter() - start) / (int(boxes.frame.max()) + 1)
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        _, tracked, _ = track_camera("c", rows, TrackConfig())
+        seconds.append(time.perf_counter() - start)
+    ms = 1000 * min(seconds) / (int(boxes.frame.max()) + 1)
     tracked = tracked.assign(id=tracked.tracklet_id.astype("category").cat.codes.astype("int64"))
     tracked[["frame", "id", "x1", "y1", "x2", "y2"]].to_parquet(out)
     return ms

@@ -139,12 +139,12 @@ def track_camera(
     scores = rows.score.to_numpy(np.float64)
     poses = np.stack(rows.points.to_list()).reshape(len(rows), -1, 3) if "points" in rows else None
     first = np.flatnonzero(np.diff(t_us, prepend=t_us[0] - 1))
-    for begin, end in zip(first, np.append(first[1:], len(rows)), strict=True):
-        # From the first box on: seconds since 1970 would cost the filter digits.
-        t_s = (t_us[begin] - t_us[0]) / 1e6
+    # From the first box on: seconds since 1970 would cost the filter digits.
+    times_s = ((t_us[first] - t_us[0]) / 1e6).tolist()
+    for t_s, begin, end in zip(times_s, first.tolist(), [*first[1:].tolist(), len(rows)], strict=True):
         now = slice(begin, end)
         found = tracker.update(t_s, corners[now], scores[now], None if poses is None else poses[now])
-        track[begin:end], overlap[begin:end], margin[begin:end] = found
+        track[now], overlap[now], margin[now] = found
     rows = rows.assign(track=track, overlap=overlap, margin=margin)
     rows = rows[rows.track.isin(list(tracker.ever_confirmed))]
     rows = long_enough(rows, settings.min_length_s)
@@ -174,13 +174,11 @@ def in_order_of_time(detections: pd.DataFrame) -> tuple[pd.DataFrame, int]:
             covered_until = max(covered_until, last)
         late = detections.t_utc_us > detections.video_id.map(from_us)
         rows, doubled = detections[late], int((~late).sum())
-    order = np.lexsort(
-        [
-            *(rows[c].to_numpy() for c in ("y2", "x2", "y1", "x1")),
-            -rows.score.to_numpy(),
-            rows.t_utc_us.to_numpy(),
-        ]
-    )
+    t_us, score = rows.t_utc_us.to_numpy(), rows.score.to_numpy()
+    order = np.lexsort([-score, t_us])
+    equal = (np.diff(t_us[order]) == 0) & (np.diff(score[order]) == 0)
+    if equal.any():  # rare, and four keys more cost as much again
+        order = np.lexsort([*(rows[c].to_numpy() for c in ("y2", "x2", "y1", "x1")), -score, t_us])
     return rows.iloc[order].reset_index(drop=True), doubled
 
 

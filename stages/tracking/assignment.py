@@ -26,7 +26,7 @@ def assign(
     n, m = similarity.shape
     # Square, with partners that are worth nothing: whoever gets one of those, or of similarity 0, stays alone.
     cost = np.ones((max(n, m), max(n, m)))
-    np.subtract(1.0, similarity, out=cost[:n, :m], where=allowed)
+    cost[:n, :m] -= similarity * allowed
     _, column_of_row, _ = lap.lapjv(cost)
     columns = np.asarray(column_of_row[:n], np.int64)
     rows = np.flatnonzero(columns < m)

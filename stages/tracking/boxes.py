@@ -41,23 +41,23 @@ def corners(centre_size: Array) -> Array:
     return np.concatenate([centre_size[:, :2] - half, centre_size[:, :2] + half], axis=1)
 
 
-def grown_iou_matrix(a: Array, b: Array, share: Array) -> Array:
-    """(n, m) overlap, 0..1, where row i compares boxes grown on each side by ``share`` (n,) of their own size.
+def grown_iou_matrix(centre: Array, size: Array, b: Array, share: Array) -> Array:
+    """(n, m) overlap, 0..1, of n boxes of ``centre`` (n, 2) and ``size`` (n, 2) with (m, 4) corners ``b``.
 
-    The buffered IoU of C-BIoU (Yang et al. 2023): boxes that just miss each other still overlap a little.
+    In row i both are grown on each side by ``share`` (n,) of their own size: the buffered IoU of C-BIoU (Yang et al.
+    2023), in which boxes that just miss each other still overlap a little.
     """
-    grown = a[:, 2:] - a[:, :2]
-    half = share[:, None] * grown
+    half = (0.5 + share)[:, None] * size
     # Both axes at once, (2, n, m): at thirty people it is the number of calls that costs, not their size.
-    size, grow = (b[:, 2:] - b[:, :2]).T[:, None, :], share[None, :, None]
-    grow_b = grow * size
-    low = np.maximum((a[:, :2] - half).T[:, :, None], b[:, :2].T[:, None, :] - grow_b)
-    common = np.minimum((a[:, 2:] + half).T[:, :, None], b[:, 2:].T[:, None, :] + grow_b)
-    common -= low
+    other = (b[:, 2:] - b[:, :2]).T[:, None, :]
+    grow = share[:, None] * other
+    common = np.minimum((centre + half).T[:, :, None], b[:, 2:].T[:, None, :] + grow)
+    common -= np.maximum((centre - half).T[:, :, None], b[:, :2].T[:, None, :] - grow)
     np.maximum(common, 0.0, out=common)
     shared = common[0] * common[1]
-    factor = (1 + 2 * share) ** 2
-    union = (grown[:, 0] * grown[:, 1] * factor)[:, None] + (size[0] * size[1]) * factor[:, None]
+    union = (4.0 * half[:, 0] * half[:, 1])[:, None] + (other[0] * other[1]) * ((1.0 + 2.0 * share) ** 2)[
+        :, None
+    ]
     union -= shared
     np.maximum(union, 1e-9, out=union)
-    return np.asarray(shared / union)
+    return np.asarray(np.divide(shared, union, out=union))

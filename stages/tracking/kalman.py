@@ -43,6 +43,11 @@ class Noise:
         return np.square(self.wander_per_s05)
 
     @cached_property
+    def measurement_of_place(self) -> Array:
+        """(2,)"""
+        return np.array(self.measurement[:2])
+
+    @cached_property
     def measurement_squared(self) -> Array:
         """(4,)"""
         return np.square(self.measurement)

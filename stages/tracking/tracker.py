@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stages.tracking import kalman
 from stages.tracking.assignment import assign
-from stages.tracking.boxes import area, centre_size, corners, grown_iou_matrix
+from stages.tracking.boxes import area, centre_size, grown_iou_matrix
 from stages.tracking.keypoints import moved, oks_matrix
 
 Array = npt.NDArray[np.float64]
@@ -113,20 +113,21 @@ class Tracker:
         """(tracks, boxes) overlap of grown boxes and poses, and where it and the heights allow a match."""
         s = self.settings
         expected = self.state.position
-        size = expected[:, 2:].clip(min=1.0)
+        size = np.maximum(expected[:, 2:], 1.0)
         # What the filter knows less about a place than one box tells: a young track at few frames a second, or a gap.
-        unsure = np.sqrt(self.state.var_position[:, :2]) - size[:, 1:] * s.noise.measurement[:2]
-        share = (s.grow * (unsure / size).max(axis=1, initial=0.0)).clip(0.0, s.max_grow)
-        predicted = corners(np.concatenate([expected[:, :2], size], axis=1))
-        overlap = grown_iou_matrix(predicted, boxes, share)
+        unsure = np.sqrt(self.state.var_position[:, :2]) - size[:, 1:] * s.noise.measurement_of_place
+        share = np.minimum(s.grow * (unsure / size).max(axis=1, initial=0.0), s.max_grow)
+        overlap = grown_iou_matrix(expected[:, :2], size, boxes, share)
         if poses is not None and len(self.poses) and len(poses):
             expected_poses = moved(self.poses, self.posed_at, expected)
             likeness = oks_matrix(expected_poses, poses, area(boxes))
             mixed = (1 - s.keypoint_weight) * overlap + s.keypoint_weight * likeness
             overlap = np.where(np.isnan(likeness), overlap, mixed)
-        height, other = size[:, 1][:, None], (boxes[:, 3] - boxes[:, 1])[None, :]
-        alike = (height >= s.min_height_ratio * other) & (other >= s.min_height_ratio * height)
-        return overlap, (overlap >= s.min_iou) & alike
+        height, other = size[:, 1:], boxes[:, 3] - boxes[:, 1]
+        allowed = overlap >= s.min_iou
+        allowed &= height >= s.min_height_ratio * other
+        allowed &= s.min_height_ratio * height <= other
+        return overlap, allowed
 
     def _match(
         self, track_of: Ints, tracks: Ints, columns: Ints, overlap: Array, allowed: Flags, scores: Array
@@ -140,14 +141,14 @@ class Tracker:
 
     def _certainty(self, track_of: Ints, overlap: Array, allowed: Flags) -> tuple[Array, Array]:
         """(n,) overlap of each box with its track, and (n,) what it is better than every other confirmed track's."""
-        fit, margin = np.ones(len(track_of)), np.ones(len(track_of))
+        fit, margin = np.ones((2, len(track_of)))
         j = np.flatnonzero(track_of >= 0)
         i = track_of[j]
         rivals = overlap * (allowed & self.confirmed[:, None])
         rivals[i, j] = 0.0
         best = rivals.max(axis=0, initial=0.0)[j]
-        fit[j] = overlap[i, j]
-        margin[j] = np.where(best > 0, fit[j] - best, 1.0)
+        fit[j] = own = overlap[i, j]
+        margin[j] = np.where(best > 0, own - best, 1.0)
         return fit, margin
 
     def _seen(self, t_s: float, track_of: Ints, boxes: Array, poses: Array | None) -> None:

@@ -45,7 +45,8 @@ def test_grown_overlap_is_the_overlap_of_boxes_grown_one_by_one() -> None:
         x, y, w, h = centre_size(box[None])[0]
         return corners(np.array([[x, y, w * (1 + 2 * s), h * (1 + 2 * s)]]))
 
-    grown = grown_iou_matrix(a, b, share)
+    at = centre_size(a)
+    grown = grown_iou_matrix(at[:, :2], at[:, 2:], b, share)
     for i, j in itertools.product(range(4), range(5)):
         assert grown[i, j] == pytest.approx(iou_matrix(grow(a[i], share[i]), grow(b[j], share[i]))[0, 0])
     np.testing.assert_allclose(grown[0], iou_matrix(a[:1], b)[0])
