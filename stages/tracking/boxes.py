@@ -31,8 +31,10 @@ def iou_matrix(a: Array, b: Array) -> Array:
 
 def centre_size(boxes: Array) -> Array:
     """(n, 4) cx, cy, width, height of (n, 4) corners."""
-    size = boxes[:, 2:] - boxes[:, :2]
-    return np.concatenate([boxes[:, :2] + size / 2, size], axis=1)
+    out = np.empty(boxes.shape)
+    np.subtract(boxes[:, 2:], boxes[:, :2], out=out[:, 2:])
+    np.add(boxes[:, :2], out[:, 2:] / 2, out=out[:, :2])
+    return out
 
 
 def corners(centre_size: Array) -> Array:

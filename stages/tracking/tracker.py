@@ -93,9 +93,12 @@ class Tracker:
             certain = allowed & (overlap >= s.min_iou_weak)
             self._match(track_of, np.flatnonzero(left), weak, overlap, certain, scores)
 
-        fit, margin = self._certainty(track_of, overlap, allowed)
-        self._seen(t_s, track_of, boxes, poses)
-        ids = np.where(track_of >= 0, self.ids[track_of] if len(self.ids) else -1, -1)
+        matched = np.flatnonzero(track_of >= 0)
+        tracks = track_of[matched]
+        fit, margin = self._certainty(tracks, matched, overlap, allowed)
+        self._seen(t_s, tracks, boxes[matched], None if poses is None else poses[matched])
+        ids = np.full(len(boxes), -1)
+        ids[matched] = self.ids[tracks]
         fresh = np.flatnonzero((track_of < 0) & (scores >= s.new_score))
         if len(fresh):
             ids[fresh] = self._begin(t_s, boxes[fresh], None if poses is None else poses[fresh])
@@ -139,11 +142,12 @@ class Tracker:
         rows, found = assign(overlap * scores[columns], allowed)
         track_of[columns[found]] = tracks[rows]
 
-    def _certainty(self, track_of: Ints, overlap: Array, allowed: Flags) -> tuple[Array, Array]:
-        """(n,) overlap of each box with its track, and (n,) what it is better than every other confirmed track's."""
-        fit, margin = np.ones((2, len(track_of)))
-        j = np.flatnonzero(track_of >= 0)
-        i = track_of[j]
+    def _certainty(self, i: Ints, j: Ints, overlap: Array, allowed: Flags) -> tuple[Array, Array]:
+        """(n,) overlap of each box with its track, and (n,) what it is better than every other confirmed track's.
+
+        i, j: tracks and their boxes.
+        """
+        fit, margin = np.ones((2, overlap.shape[1]))
         rivals = overlap * (allowed & self.confirmed[:, None])
         rivals[i, j] = 0.0
         best = rivals.max(axis=0, initial=0.0)[j]
@@ -151,13 +155,13 @@ class Tracker:
         margin[j] = np.where(best > 0, own - best, 1.0)
         return fit, margin
 
-    def _seen(self, t_s: float, track_of: Ints, boxes: Array, poses: Array | None) -> None:
-        j = np.flatnonzero(track_of >= 0)
-        i = track_of[j]
-        self.state = kalman.update(self.state, i, centre_size(boxes[j]), self.settings.noise)
+    def _seen(self, t_s: float, i: Ints, boxes: Array, poses: Array | None) -> None:
+        """Tracks ``i`` (k,) were seen as ``boxes`` (k, 4), in ``poses`` (k, K, 3)."""
+        measured = centre_size(boxes)
+        self.state = kalman.update(self.state, i, measured, self.settings.noise)
         self.last_seen_s[i] = t_s
-        if poses is not None and len(j):
-            self.poses[i], self.posed_at[i] = poses[j], centre_size(boxes[j])
+        if poses is not None and len(i):
+            self.poses[i], self.posed_at[i] = poses, measured
         old = i[~self.confirmed[i]]
         now = old[t_s - self.first_seen_s[old] >= self.settings.confirm_s - 1e-6]
         if len(now):
