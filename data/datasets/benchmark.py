@@ -146,6 +146,16 @@ def single_frames(
         yield Seen(f"{part}/{path.parent.name}/{path.stem}", camera, pid, part, query, gallery, [path], times)
 
 
+def bounding_boxes(
+    root: Path, name: str, named: Callable[[str], tuple[int, str, int | None] | None]
+) -> Iterator[Seen]:
+    """The three folders of Market-1501 and of those made after it; ``named`` as for `single_frames`."""
+    what = f"{name} has bounding_box_train, query and bounding_box_test"
+    yield from single_frames(pictures(root / "bounding_box_train", what), named, "train")
+    yield from single_frames(pictures(root / "query", what), named, "test", query=True)
+    yield from single_frames(pictures(root / "bounding_box_test", what), named, "test", gallery=True)
+
+
 def pictures(folder: Path, what: str) -> list[Path]:
     """Sorted JPEG and PNG files of a folder.
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.datasets.benchmark import Seen, need, pictures, single_frames
+from data.datasets.benchmark import Seen, bounding_boxes, need, pictures
 from pipeline.errors import UserError
 
 # First frame of each camera on the common clock (DukeMTMC's own readme); times of two cameras compare after adding it.
@@ -23,10 +23,7 @@ _IMAGE = re.compile(r"(-1|\d{4})_c(\d)_f(\d+)\.jpg")
 
 def read_images(root: Path) -> Iterator[Seen]:
     """16,522 images to train (702 persons), 2,228 queries, 17,661 in the gallery."""
-    what = "DukeMTMC-reID has bounding_box_train, query and bounding_box_test"
-    yield from single_frames(pictures(root / "bounding_box_train", what), named, "train")
-    yield from single_frames(pictures(root / "query", what), named, "test", query=True)
-    yield from single_frames(pictures(root / "bounding_box_test", what), named, "test", gallery=True)
+    yield from bounding_boxes(root, "DukeMTMC-reID", named)
 
 
 def read_tracklets(root: Path) -> Iterator[Seen]:

@@ -13,17 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets.benchmark import DAY_US, Seen, pictures, single_frames
+from data.datasets.benchmark import DAY_US, Seen, bounding_boxes, pictures, single_frames
 
 _NAME = re.compile(r"(-1|\d{4})_c(\d)s(\d+)_(\d+)_\d+\.jpe?g(\.jpg)?")
 
 
 def read(root: Path) -> Iterator[Seen]:
     """12,936 images to train, 3,368 queries, 19,732 in the gallery, 3,819 of them junk."""
-    what = "Market-1501 has bounding_box_train, query and bounding_box_test"
-    yield from single_frames(pictures(root / "bounding_box_train", what), named, "train")
-    yield from single_frames(pictures(root / "query", what), named, "test", query=True)
-    yield from single_frames(pictures(root / "bounding_box_test", what), named, "test", gallery=True)
+    yield from bounding_boxes(root, "Market-1501", named)
 
 
 def read_half(root: Path, trial: int) -> Iterator[Seen]:

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import RANKINGS
 from stages.evaluation.bootstrap import interval, person_weights
+from stages.evaluation.comparison import of_queries
 
 # Where a measure stands in metrics.json, and what it is called in print.
 REID = (
@@ -54,7 +53,7 @@ def compare(a: Path, b: Path, seed: int = 0, draws: int = 2000) -> list[dict[str
             values = [(m["reid"].get(state) or {}).get(key) for m in metrics]
             between = None
             if same and None not in values:
-                first, second = (_of_queries(o.loc[own[0].index], key) for o in own)
+                first, second = (of_queries(o.loc[own[0].index])[key] for o in own)
                 weights = person_weights(own[0].pid.to_numpy(), seed, draws)
                 between = interval(second - first, weights)
             rows.append(_row(f"{name}, {label}", values, between, people))
@@ -89,14 +88,6 @@ def _read(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make all RUN={run}` first.")
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _of_queries(rows: Any, key: str) -> np.ndarray:
-    return (
-        (rows.first_match_rank == 0).to_numpy(float)
-        if key == "rank1"
-        else rows.average_precision.to_numpy(float)
-    )
 
 
 def _row(name: str, values: list[Any], between: Any, people: int | None) -> dict[str, Any]:

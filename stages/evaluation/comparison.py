@@ -32,6 +32,14 @@ def share_of_supervised(summary: Summary) -> dict[str, float | None]:
     return result
 
 
+def of_queries(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What each query of RANKINGS rows of one state adds to rank1 and mean_ap, (Q,) each."""
+    return {
+        "rank1": (rows.first_match_rank == 0).to_numpy(float),
+        "mean_ap": rows.average_precision.to_numpy(float),
+    }
+
+
 def intervals(rows: dict[str, pd.DataFrame], seed: int, draws: int) -> dict[str, Any]:
     """95 % intervals over people: of each state, and of the paired differences of final from start and supervised.
 
@@ -44,10 +52,7 @@ def intervals(rows: dict[str, pd.DataFrame], seed: int, draws: int) -> dict[str,
     def values(state: str) -> dict[str, np.ndarray]:
         if list(rows[state].query_id) != list(first.query_id):
             raise ValueError(f"state '{state}' was asked other queries; nothing can be paired")
-        return {
-            "rank1": (rows[state].first_match_rank == 0).to_numpy(float),
-            "mean_ap": rows[state].average_precision.to_numpy(float),
-        }
+        return of_queries(rows[state])
 
     measured = {s: values(s) for s in ("start", "final", "supervised", "end_to_end") if s in rows}
     result: dict[str, Any] = {s: {k: interval(v, weights) for k, v in m.items()} for s, m in measured.items()}

@@ -47,11 +47,6 @@ class Noise:
         """(2,)"""
         return np.array(self.measurement[:2])
 
-    @cached_property
-    def measurement_squared(self) -> Array:
-        """(4,)"""
-        return np.square(self.measurement)
-
 
 @dataclass
 class State:
