@@ -49,7 +49,11 @@ def read_mot(path: Path) -> pd.DataFrame:
         rows.append(row)
     values = np.array(rows, float).reshape(-1, 8)
     x, y, w, h = values[:, 2:6].T
-    columns = (values[:, 0] - 1, values[:, 1], x, y, x + w, y + h, values[:, 6] != 0, values[:, 7])
+    return true_rows(values[:, 0] - 1, values[:, 1], x, y, x + w, y + h, values[:, 6] != 0, values[:, 7])
+
+
+def true_rows(*columns: np.ndarray) -> pd.DataFrame:
+    """The columns of `read_mot`, (N,) each and in its order, as its table."""
     types = ("int32", "int32", "float32", "float32", "float32", "float32", "bool", "float32")
     return pd.DataFrame({c: v.astype(t) for c, v, t in zip(COLUMNS, columns, types, strict=True)})
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from data.datasets.mot import COLUMNS, find_mot, read_mot
+from data.datasets.mot import find_mot, read_mot, true_rows
 from pipeline.errors import UserError
 
 # An attribute of a CVAT track that says who it is on the whole site; its own number counts anew in every video.
@@ -161,7 +161,5 @@ def as_mot(*columns: pd.Series | np.ndarray, visibility: np.ndarray | None = Non
     """Rows of `read_mot` from id, frame (from nought), x1, y1, x2, y2, all (N,)."""
     person, frame, x1, y1, x2, y2 = (np.asarray(c, float) for c in columns)
     seen = np.ones(len(frame)) if visibility is None else visibility
-    values = (frame, person, x1, y1, x2, y2, np.ones(len(frame)), seen)
-    types = ("int32", "int32", "float32", "float32", "float32", "float32", "bool", "float32")
-    table = pd.DataFrame({c: v.astype(t) for c, v, t in zip(COLUMNS, values, types, strict=True)})
+    table = true_rows(frame, person, x1, y1, x2, y2, np.ones(len(frame)), seen)
     return table.sort_values(["frame", "id"], kind="stable").reset_index(drop=True)
