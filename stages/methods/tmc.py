@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 
     from stages.reid.samplers import Batch
 
-VERSION = 3
+VERSION = 4
 ROUNDS = 4
 MARS_TRACKLETS = 13.0  # of a person
+FAR = 0.95  # pairs beyond share a twentieth of their neighbours or less: no clustering asks how far they are, and they are many
 
 
 class AssociateConfig(Settings):
@@ -116,7 +117,7 @@ def associate(
         features(), crop_rows(footage), len(tracklets), settings.frames, np.random.default_rng(round_)
     )
     k1, k2, min_samples, pairs = sizes(footage, settings)
-    distance = jaccard_distances(f, k1, k2)
+    distance = jaccard_distances(f, k1, k2, FAR)
     eps = settings.eps or data_dependent_eps(distance, pairs / len(tracklets))
     hard = density_clusters(distance, eps, min_samples)
     i, j = pairs_across(hard, tracklets.camera_id.to_numpy(str))

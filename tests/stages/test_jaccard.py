@@ -52,6 +52,16 @@ def test_sparse_is_dense(n, k1, k2):
     assert (found.diagonal() == 0).all() and found.has_sorted_indices
 
 
+def test_only_pairs_below_are_stored():
+    rng = np.random.default_rng(2)
+    x = unit(rng.normal(size=(50, 16)) + 2 * rng.normal(size=(6, 16))[rng.integers(0, 6, 50)])
+    every, near = (jaccard_distances(x, 8, 3, below).toarray() for below in (1.0, 0.8))
+    stored = jaccard_distances(x, 8, 3, 0.8).tocoo()
+    assert 50 < stored.nnz < (every > 0).sum() and stored.data.max() < 0.8
+    far = (every >= 0.8) | (every == 0)
+    np.testing.assert_array_equal(near, np.where(far, 0, every))
+
+
 def test_points_that_share_no_neighbour_are_not_stored():
     rng = np.random.default_rng(0)
     x = unit(np.repeat(20 * np.eye(2, 4), 30, axis=0) + rng.normal(size=(60, 4)))
