@@ -98,7 +98,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, list[float | None]]:
             ]
     for part, key in (
         ("association", "precision"), ("association", "recall"), ("identities", "idf1"),
-        ("tracking", "idf1"), ("tracking", "purity"), ("label_free", "split_tracklet_rank1"),
+        ("tracking", "idf1"), ("tracking", "purity"), ("identities", "hota"), ("tracking", "hota"),
     ):  # fmt: skip
         rows[f"{part} {key}"] = [r[part][key] for r in results]
     for name, part in (("final / supervised", "share_of_supervised"), ("gap closed", "gap_closed")):

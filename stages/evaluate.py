@@ -31,6 +31,9 @@ class EvaluateConfig(Settings):
     min_score: float = Field(0.3, ge=0, le=1, description="detections of lower confidence are not measured")
     pooling: Literal["mean", "max", "hull"] = Field("mean", description=POOLING_IS)
     draws: int = Field(2000, ge=100, description="bootstrap resamples of the people")
+    signal_tracklets: int = Field(
+        1000, ge=2, description="tracklets that the signals without truth are read on, evenly spread in time"
+    )
 
 
 def run(ctx: Context) -> None:
@@ -45,7 +48,7 @@ def run(ctx: Context) -> None:
     metrics["final_state"] = final.name
     videos = ctx.read(VIDEOS)
     own_crops = _own_test_crops(ctx)
-    metrics["label_free"] = _label_free(ctx, states[0], final, own_crops)
+    metrics["label_free"] = _label_free(ctx, states, final, own_crops)
     truth = ctx.read(GROUND_TRUTH)
     rankings = RANKINGS.empty()
     if len(truth):
@@ -85,7 +88,7 @@ def in_test_time(t_utc_us: pd.Series, cut: tuple[int, int]) -> pd.Series:
 
 def _own_test_crops(ctx: Context) -> pd.DataFrame:
     """Crops of tracklets that lie entirely after the training time, evenly spread, with camera_id."""
-    from stages.evaluation.truth_crops import evenly
+    from stages.reid.rows import evenly
 
     train_until_us, _ = ctx.source("cut")
     tracklets = ctx.read(TRACKLETS)
@@ -107,20 +110,66 @@ def _features(ctx: Context, state: ModelState, crops: pd.DataFrame) -> np.ndarra
     return cached_features(state.checkpoint, crops, ctx.run_dir, ctx.device)
 
 
-def _label_free(ctx: Context, start: ModelState, final: ModelState, crops: pd.DataFrame) -> dict[str, Any]:
-    from stages.evaluation.label_free import split_halves, split_rank1
+def _label_free(
+    ctx: Context, states: list[ModelState], final: ModelState, crops: pd.DataFrame
+) -> dict[str, Any]:
+    """The signals of every state but the supervised one, and how the final one differs from the start."""
+    import numpy as np
+    import pandas as pd
 
-    if crops.empty:
-        return {"split_tracklet_rank1": None, "start": None, "per_camera": {}, "tracklets": 0}
-    half = split_halves(crops)
-    ids, camera = crops.tracklet_id.to_numpy(object), crops.camera_id.to_numpy(object)
-    values = split_rank1(_features(ctx, final, crops), ids, camera, half)
-    before = split_rank1(_features(ctx, start, crops), ids, camera, half)
-    return {**values, "start": before["split_tracklet_rank1"]}
+    from stages.evaluation import signals
+    from stages.evaluation.table import empty_metrics
+    from stages.reid.grouping import dense_prior
+    from stages.reid.rows import evenly
+    from stages.reid.training_part import clock_std_s
+
+    found = empty_metrics()["label_free"]
+    tracklets = ctx.read(TRACKLETS)
+    tracklets = tracklets[tracklets.tracklet_id.isin(crops.tracklet_id)].sort_values(
+        ["t_start_us", "tracklet_id"]
+    )
+    tracklets = tracklets[evenly(pd.Series(0, tracklets.index), ctx.settings.signal_tracklets)]
+    tracklets = tracklets.sort_values("tracklet_id", ignore_index=True)
+    if tracklets.empty:
+        return dict(found)
+    crops = crops[crops.tracklet_id.isin(tracklets.tracklet_id)].reset_index(drop=True)
+    camera = tracklets.camera_id.to_numpy(str)
+    crop_tracklet = np.searchsorted(tracklets.tracklet_id.to_numpy(str), crops.tracklet_id.to_numpy(str))
+    log_prior, possible = dense_prior(ctx.source("site"), tracklets, clock_std_s(ctx.read(VIDEOS)))
+    values: dict[str, dict[str, np.ndarray]] = {}
+    label: np.ndarray | None = None
+    shown = [s for s in states if s.name != "supervised"]
+    for state in ctx.progress([*shown, *([] if final in shown else [final])], "signals without truth"):
+        features = _features(ctx, state, crops)
+        values[state.name], matches = signals.tracklet_values(
+            features, crop_tracklet, crops.t_utc_us.to_numpy(), camera, log_prior, possible
+        )
+        before, label = label, signals.groups(features, crops, tracklets, log_prior, possible)
+        of_groups = signals.group_values(label, camera, before)
+        found["states"].append(
+            {
+                "state": state.name,
+                "round": state.round,
+                **{name: signals.mean(v) for name, v in values[state.name].items()},
+                **{name: v if np.isfinite(v) else None for name, v in of_groups.items()},
+            }
+        )
+        if state.name == final.name:
+            found["links"] = signals.link_values(matches, camera)
+            found["cameras"] = signals.camera_values(values[state.name]["split_crops"], camera)
+    found["tracklets"], found["final_state"] = len(tracklets), final.name
+    found["final_minus_start"] = {
+        name: signals.difference(
+            values[final.name][name], values[states[0].name][name], ctx.seed, ctx.settings.draws
+        )
+        for name in signals.PER_TRACKLET
+    }
+    return dict(found)
 
 
 def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
     """Fill in detection, tracking and isolation, over the whole recording. Returns tracklet_id → pid or -1."""
+    from stages.evaluation.hota import hota, mota
     from stages.evaluation.matching import match, matched_pids, tracklet_persons
     from stages.evaluation.tracking import detection_scores, followed, per_camera_idf1, visit_ids
 
@@ -131,12 +180,26 @@ def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: p
     # What the tracker itself did is read off the pieces: isolation cuts tracklets, it does not move boxes.
     parent = ctx.read(TRACKLETS).set_index("tracklet_id").parent_id
     visits = truth.assign(pid=visit_ids(truth))
-    for name, own in (
-        ("tracking", boxes.assign(tracklet_id=boxes.tracklet_id.map(parent))),
-        ("isolation", boxes),
-    ):
-        scores = followed(own, matched_pids(matched, visits))
-        metrics[name] = {"idf1": per_camera_idf1(own, visits), **scores}
+    visit = matched_pids(matched, visits)
+
+    def scores(own: pd.DataFrame, true: pd.DataFrame, seen: np.ndarray) -> dict[str, Any]:
+        ids = own.tracklet_id.to_numpy(str), true.pid.to_numpy()
+        return {
+            "idf1": per_camera_idf1(own, true), "hota": hota(own, true, *ids)["hota"], "mota": mota(own, true, *ids),
+            **followed(own, seen),
+        }  # fmt: skip
+
+    as_tracked = boxes.assign(tracklet_id=boxes.tracklet_id.map(parent))
+    for name, own in (("tracking", as_tracked), ("isolation", boxes)):
+        metrics[name] = scores(own, visits, visit)
+    metrics["tracking"]["cameras"] = {
+        str(camera): scores(
+            as_tracked[boxes.camera_id == camera].reset_index(drop=True),
+            visits[visits.camera_id == camera].reset_index(drop=True),
+            visit[(boxes.camera_id == camera).to_numpy()],
+        )
+        for camera in sorted(truth.camera_id.unique())
+    }
     return tracklet_persons(boxes.tracklet_id, matched_pids(matched, truth))
 
 
@@ -170,6 +233,7 @@ def _identify(
     import numpy as np
 
     from stages.evaluation.association import identity_scores
+    from stages.evaluation.hota import hota
     from stages.evaluation.matching import match, matched_pids
     from stages.evaluation.tracking import idf1
 
@@ -194,6 +258,7 @@ def _identify(
     )
     metrics["identities"] = {
         "idf1": idf1(own, test_truth, label.to_numpy()),
+        "hota": hota(own, test_truth, label.to_numpy(), test_truth.pid.to_numpy())["hota"],
         "pair_precision": scores["precision"],
         "pair_recall": scores["recall"],
     }
@@ -283,8 +348,8 @@ STAGE = Stage(
     ),
     outputs=(RANKINGS, MEASURES),
     config=EvaluateConfig,
-    version=4,
+    version=5,
     run=run,
-    sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
     extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),
 )  # fmt: skip

@@ -48,10 +48,10 @@ class ExportConfig(Settings):
 
 
 def run(ctx: Context) -> None:
-    from stages.evaluation.truth_crops import evenly
     from stages.reid import backbone, gallery
     from stages.reid.features import cached_features, tracklet_features
     from stages.reid.model import CHECKPOINT
+    from stages.reid.rows import evenly
 
     chosen = ctx.paths(SELECTION)[-1].parent / CHECKPOINT
     network = backbone.load(chosen)

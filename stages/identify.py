@@ -44,9 +44,9 @@ class IdentifyConfig(GroupingConfig):
 
 
 def run(context: Context) -> None:
-    from stages.evaluation.truth_crops import evenly
     from stages.reid.features import cached_features
     from stages.reid.model import CHECKPOINT
+    from stages.reid.rows import evenly
     from stages.reid.training_part import clock_std_s
 
     config: IdentifyConfig = context.settings

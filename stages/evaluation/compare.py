@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.manifests import RANKINGS
 from stages.evaluation.bootstrap import interval, person_weights
 from stages.evaluation.comparison import of_queries
+from stages.evaluation.verdict import WITNESSES, values
 
 # Where a measure stands in metrics.json, and what it is called in print.
 REID = (
@@ -29,7 +30,8 @@ OTHERS = (
     ("isolation", "purity", "purity after isolation"),
     ("detection", "precision", "detection precision"),
     ("detection", "recall", "detection recall"),
-    ("label_free", "split_tracklet_rank1", "split-tracklet rank-1, needs no truth"),
+    ("identities", "hota", "multi-camera HOTA"),
+    ("tracking", "hota", "tracking HOTA"),
 )
 
 
@@ -50,15 +52,18 @@ def compare(a: Path, b: Path, seed: int = 0, draws: int = 2000) -> list[dict[str
         same = len(own[0]) > 0 and set(own[0].index) == set(own[1].index)
         people = int(own[0].pid.nunique()) if same else None
         for key, label in (("rank1", "rank-1"), ("mean_ap", "mAP")):
-            values = [(m["reid"].get(state) or {}).get(key) for m in metrics]
+            found = [(m["reid"].get(state) or {}).get(key) for m in metrics]
             between = None
-            if same and None not in values:
+            if same and None not in found:
                 first, second = (of_queries(o.loc[own[0].index])[key] for o in own)
                 weights = person_weights(own[0].pid.to_numpy(), seed, draws)
                 between = interval(second - first, weights)
-            rows.append(_row(f"{name}, {label}", values, between, people))
+            rows.append(_row(f"{name}, {label}", found, between, people))
     for section, key, label in OTHERS:
         rows.append(_row(label, [(m.get(section) or {}).get(key) for m in metrics], None, None))
+    for name in WITNESSES:
+        signal = [values(m.get("label_free") or {}, name)[1] for m in metrics]
+        rows.append(_row(f"{name.replace('_', ' ')}, needs no truth", signal, None, None))
     return [row for row in rows if row["a"] is not None or row["b"] is not None]
 
 

@@ -49,21 +49,30 @@ def match(boxes: pd.DataFrame, truth: pd.DataFrame, min_iou: float = MIN_IOU) ->
         return matched
     box, true, iou = pairs.box.to_numpy(), pairs.truth.to_numpy(), pairs.iou.to_numpy()
     frame = truth.groupby(_KEYS, sort=False).ngroup().to_numpy()[true]
+    # A match is worth more than any IoU it could cost the others of its frame.
+    chosen = assign(box, true, frame, iou + np.bincount(frame)[frame])
+    matched[box[chosen]] = true[chosen]
+    return matched
+
+
+def assign(box: np.ndarray, true: np.ndarray, frame: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """(K,) True for the pairs chosen: in each frame each box and each true box once, of the largest total score.
+
+    Args:
+        box, true: (K,) positions of each pair; frame: (K,) its number; score: (K,) above nought.
+    """
     # Most frames have nothing to decide: every box meets one true box and the reverse.
     contested = (np.bincount(box)[box] > 1) | (np.bincount(true)[true] > 1)
-    contested = np.isin(frame, frame[contested])
-    matched[box[~contested]] = true[~contested]
+    chosen = ~contested
     for _, rows in pd.Series(np.flatnonzero(contested)).groupby(frame[contested]):
         k = rows.to_numpy()
         b, i = np.unique(box[k], return_inverse=True)
         t, j = np.unique(true[k], return_inverse=True)
-        gain = np.zeros((len(b), len(t)))
-        # A match is worth more than any IoU it could cost the others of its frame.
-        gain[i, j] = iou[k] + min(gain.shape)
-        for m, n in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-            if gain[m, n] > 0:
-                matched[b[m]] = t[n]
-    return matched
+        gain, at = np.zeros((len(b), len(t))), np.full((len(b), len(t)), -1)
+        gain[i, j], at[i, j] = score[k], k
+        taken = at[linear_sum_assignment(gain, maximize=True)]
+        chosen[taken[taken >= 0]] = True
+    return chosen
 
 
 def matched_pids(matched: np.ndarray, truth: pd.DataFrame) -> np.ndarray:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from stages.evaluation.verdict import verdict
+
 
 def empty_metrics() -> dict[str, Any]:
     """The documented keys, all null: what is measured is filled in, what cannot be measured stays null."""
     pair: dict[str, Any] = dict.fromkeys(("rank1", "rank5", "rank10", "mean_ap", "mean_inp"))
+    followed = ("idf1", "hota", "mota", "purity", "switches", "r_fm", "r_sw")
     return {
         "reid": {
             "start": dict(pair),
@@ -18,11 +21,18 @@ def empty_metrics() -> dict[str, Any]:
             "camera_pairs": {},
         },
         "association": {"precision": None, "recall": None, "f": None, "rounds": []},
-        "identities": {"idf1": None, "pair_precision": None, "pair_recall": None},
+        "identities": dict.fromkeys(("idf1", "hota", "pair_precision", "pair_recall")),
         "detection": {"precision": None, "recall": None},
-        "tracking": dict.fromkeys(("idf1", "purity", "switches", "r_fm", "r_sw")),
-        "isolation": dict.fromkeys(("idf1", "purity", "switches", "r_fm", "r_sw")),
-        "label_free": {"split_tracklet_rank1": None, "start": None, "per_camera": {}, "tracklets": 0},
+        "tracking": {**dict.fromkeys(followed), "cameras": {}},
+        "isolation": dict.fromkeys(followed),
+        "label_free": {
+            "tracklets": 0,
+            "states": [],
+            "final_state": None,
+            "final_minus_start": {},
+            "cameras": {},
+            "links": {},
+        },
         "people": {"train": None, "test": None, "both": None, "distractors": None, "queries": None},
         "gap_closed": dict(pair),
         "share_of_supervised": dict(pair),
@@ -66,9 +76,7 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         lines[-1] = "  no truth was given: only what needs none is measured"
     else:
         lines[-1] = "  re-identification: nobody was seen by two cameras in the test time"
-    free = m["label_free"]
-    lines += ["", f"  split-tracklet rank-1           {_percent(free['split_tracklet_rank1']):>8}"
-              f"   {_percent(free['start'])} at the start, {free['tracklets']} tracklets; needs no truth"]  # fmt: skip
+    lines += ["", "  without truth: " + verdict(m["label_free"])]
     if m["people"]["test"] is None:
         return "\n".join(lines)
     lines.append("")
@@ -80,7 +88,12 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         (
             "identities",
             "identities",
-            (("IDF1", "idf1"), ("pair precision", "pair_precision"), ("recall", "pair_recall")),
+            (
+                ("HOTA", "hota"),
+                ("IDF1", "idf1"),
+                ("pair precision", "pair_precision"),
+                ("recall", "pair_recall"),
+            ),
         ),
     ):
         values = ", ".join(f"{name} {_value(key, m[section][key])}" for name, key in keys)
@@ -131,7 +144,7 @@ def published(dataset: str, method: str) -> dict[str, Any]:
 
 
 _LINKED = (("precision", "precision"), ("recall", "recall"), ("F", "f"))
-_FOLLOWED = (("IDF1", "idf1"), ("purity", "purity"), ("switches", "switches"),
+_FOLLOWED = (("HOTA", "hota"), ("IDF1", "idf1"), ("MOTA", "mota"), ("purity", "purity"), ("switches", "switches"),
              ("tracklets per person and camera", "r_fm"), ("persons per tracklet", "r_sw"))  # fmt: skip
 
 

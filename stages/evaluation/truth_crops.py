@@ -6,12 +6,12 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from data.crops import cut_boxes
 from pipeline.shards import Shard
 from pipeline.stage import Context
+from stages.reid.rows import evenly
 
 
 def choose(truth: pd.DataFrame, per_appearance: int = 8, min_visibility: float = 0.4) -> pd.DataFrame:
@@ -31,18 +31,6 @@ def choose(truth: pd.DataFrame, per_appearance: int = 8, min_visibility: float =
         drop=True
     )
     return seen[evenly(seen.query_id, per_appearance)].reset_index(drop=True)
-
-
-def evenly(group: pd.Series, count: int) -> np.ndarray:
-    """(N,) True for at most ``count`` rows of each group, spread from its first to its last row as they stand."""
-    place = group.groupby(group, sort=False).cumcount().to_numpy()
-    n = group.groupby(group, sort=False).transform("size").to_numpy()
-    if count == 1:
-        return place == n // 2
-    # Row p is taken when a multiple of (n - 1) / (count - 1), rounded down, falls on it.
-    step = np.maximum((n - 1) / (count - 1), 1e-12)
-    slot = np.ceil(place / step - 1e-9)
-    return (n <= count) | ((slot < count) & (np.floor(slot * step + 1e-9) == place))
 
 
 def cut(ctx: Context, chosen: pd.DataFrame, truth: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:

@@ -55,10 +55,10 @@ def log_odds_of(run: Path, site: Site, settings: Any, device: str) -> np.ndarray
     """(T, T) log-odds of "same person" of a finished run's tracklets in order of their ids, before any answer."""
     from pipeline import schema
     from pipeline.manifests import CROPS, TRACKLETS, VIDEOS
-    from stages.evaluation.truth_crops import evenly
     from stages.reid.features import cached_features
     from stages.reid.grouping import weigh_tracklets
     from stages.reid.model import CHECKPOINT
+    from stages.reid.rows import evenly
     from stages.reid.training_part import clock_std_s
 
     tracklets = schema.read(TRACKLETS, run / "isolate" / TRACKLETS.file)

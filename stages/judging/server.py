@@ -84,7 +84,7 @@ def open_session(run: Path, log_odds: Callable[[], Any], threshold: float) -> Se
     Raises:
         UserError: the run has no identities yet.
     """
-    from stages.evaluation.truth_crops import evenly
+    from stages.reid.rows import evenly
 
     path = run / "identify" / IDENTITIES.file
     if not path.is_file():

@@ -229,8 +229,8 @@ def halves(
     """Mean features of the first and the last part of each tracklet long enough, and which tracklets those are."""
     import numpy as np
 
-    from stages.evaluation.label_free import split_halves
     from stages.reid.features import tracklet_features
+    from stages.reid.rows import split_halves
 
     part = split_halves(crops)
     ids = tracklets.tracklet_id.to_numpy()

@@ -66,10 +66,10 @@ def prior_lift(
     return (seen - expected) / float(np.sqrt(variance)) if variance > 1e-12 else float("nan")
 
 
-def split_rank1_hard(
-    features: Floats, crop_tracklet: Ints, t_us: Ints, draws: int = 4, min_crops: int = 8
-) -> float:
-    """Share of single first crops whose nearest single last crop, of all tracklets, is of their own tracklet.
+def split_hits(
+    features: Floats, crop_tracklet: Ints, t_us: Ints, n: int, draws: int = 4, min_crops: int = 8
+) -> npt.NDArray[np.float64]:
+    """(n,) how often a single first crop finds a single last crop of its own tracklet; NaN where there are few crops.
 
     One crop against one crop, the middle half of the tracklet between them, and everybody of all cameras in the gallery:
     means of halves are told apart by any network. Averaged over ``draws`` pairs from the first and last quarter.
@@ -80,20 +80,28 @@ def split_rank1_hard(
     crop_tracklet, t_us = np.asarray(crop_tracklet), np.asarray(t_us)
     order = np.lexsort((t_us, crop_tracklet))
     order = order[crop_tracklet[order] >= 0]
-    _, starts, counts = np.unique(crop_tracklet[order], return_index=True, return_counts=True)
+    who, starts, counts = np.unique(crop_tracklet[order], return_index=True, return_counts=True)
     long_enough = counts >= max(min_crops, 4)
-    starts, counts = starts[long_enough], counts[long_enough]
-    if len(starts) < 2:
-        return float("nan")
-    hits = []
+    who, starts, counts = who[long_enough], starts[long_enough], counts[long_enough]
+    values = np.full(n, np.nan)
+    if len(who) < 2:
+        return values
+    hits = np.zeros(len(who))
     for k in range(draws):
         step = np.floor(k * (counts // 4) / draws).astype(np.int64)
         queries, gallery = features[order[starts + step]], features[order[starts + counts - 1 - step]]
         d = euclidean_distances(queries, gallery)
         own = d.diagonal().copy()
         np.fill_diagonal(d, np.inf)
-        hits.append((own < d.min(1)).mean())  # a tie is wrong, or a collapsed network would look good
-    return float(np.mean(hits))
+        hits += own < d.min(1)  # a tie is wrong, or a collapsed network would look good
+    values[who] = hits / draws
+    return values
+
+
+def split_rank1_hard(features: Floats, crop_tracklet: Ints, t_us: Ints) -> float:
+    """Mean of `split_hits` over the tracklets long enough; NaN where fewer than two are."""
+    values = split_hits(features, crop_tracklet, t_us, int(np.max(crop_tracklet, initial=-1)) + 1)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def select_rounds(rounds: Sequence[int], signals: Sequence[float], tolerance: float = 0.8) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from stages.evaluation import verdict as signals
 from stages.reporting import svg
 from stages.reporting.clock import duration
 from stages.reporting.inventory import recorded_s
@@ -18,9 +19,12 @@ Metrics = Mapping[str, Any]
 _MEANINGS = (
     ("association", "precision", "Association precision", "share of linked tracklet pairs of two cameras that are one person", "share"),
     ("association", "recall", "Association recall", "share of all true tracklet pairs of two cameras that were linked", "share"),
+    ("identities", "hota", "Identities HOTA", "who is who over the whole camera network, found and kept apart", "share"),
     ("identities", "idf1", "Identities IDF1", "share of boxes with the right person over the whole camera network", "share"),
     ("identities", "pair_precision", "Identity pair precision", "share of tracklet pairs shown as one person below that are one", "share"),
     ("identities", "pair_recall", "Identity pair recall", "share of tracklet pairs of one person that are shown together", "share"),
+    ("tracking", "hota", "Tracking HOTA", "people found and kept apart over time, inside one camera", "share"),
+    ("tracking", "mota", "Tracking MOTA", "1 less misses, false boxes and switches, per true box", "share"),
     ("tracking", "idf1", "Tracking IDF1", "share of boxes with the right person over time, inside one camera", "share"),
     ("tracking", "purity", "Tracklet purity", "share of a tracklet's boxes that are its main person", "share"),
     ("tracking", "switches", "Switches", "times a tracklet went over to another person", "count"),
@@ -75,17 +79,10 @@ def verdict(metrics: Metrics) -> str:
 
 
 def _verdict_without_truth(metrics: Metrics) -> str:
-    signals = metrics.get("label_free") or {}
-    value, before = signals.get("split_tracklet_rank1"), signals.get("start")
     if not metrics or (metrics.get("people") or {}).get("test") is not None:
         return ""
-    text = "No labels were given, so how often this is right is not known."
-    if value is None or before is None:
-        return text
-    return (
-        f"{text} A signal that needs none, how often the first half of a tracklet finds its own second half, went from "
-        f"{_percent(before)} before the training to {_percent(value)} after it."
-    )
+    said = signals.verdict(metrics.get("label_free") or {})
+    return f"No labels were given, so how often this is right is not known. {said}"
 
 
 def state_rows(metrics: Metrics) -> list[dict[str, Any]]:
@@ -162,28 +159,26 @@ def measure_rows(metrics: Metrics) -> list[dict[str, str]]:
 
 
 def label_free_rows(metrics: Metrics) -> list[dict[str, str]]:
-    """Rows name, value, meaning of the signals that need no truth."""
-    signals = metrics.get("label_free") or {}
-    value, before = signals.get("split_tracklet_rank1"), signals.get("start")
-    if value is None:
-        return []
-    meaning = "share of tracklets whose first half finds its own second half among all others"
-    if count := signals.get("tracklets"):
-        meaning += f" ({count} tracklets of the held-out time)"
-    rows = [{"name": "Split-tracklet rank-1", "value": _percent(value), "meaning": meaning}]
-    if before is not None:
-        rows.append(
-            {"name": "the same at the start", "value": _percent(before), "meaning": "before any training"}
-        )
-    for camera, share in sorted((signals.get("per_camera") or {}).items()):
-        if share is not None:
+    """Rows name, value, meaning of the signals that need no truth, of the final state and of the start."""
+    read = metrics.get("label_free") or {}
+    rows = []
+    for key, meaning in signals.WITNESSES.items():
+        start, final = signals.values(read, key)
+        if final is None:
+            continue
+        name = key.replace("_", " ").capitalize()
+        meaning = f"{meaning} ({read['tracklets']} tracklets of the held-out time)"
+        rows.append({"name": name, "value": _percent(final), "meaning": meaning})
+        if start is not None:
             rows.append(
-                {
-                    "name": f"the same in {camera}",
-                    "value": _percent(share),
-                    "meaning": "inside this camera only",
-                }
+                {"name": "the same at the start", "value": _percent(start), "meaning": "before any training"}
             )
+    for camera, share in sorted((read.get("cameras") or {}).items()):
+        meaning = "its tracklets that find themselves again"
+        rows.append({"name": f"Camera {camera}", "value": _percent(share), "meaning": meaning})
+    for link, share in sorted((read.get("links") or {}).items()):
+        meaning = "its matches by looks alone that fit the walking times"
+        rows.append({"name": f"Link {link}", "value": _percent(share), "meaning": meaning})
     return rows
 
 

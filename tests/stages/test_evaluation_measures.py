@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.evaluation import association, bootstrap, comparison, label_free, retrieval, truth_crops
+from stages.evaluation import association, bootstrap, comparison, retrieval, truth_crops
 from stages.evaluation.table import empty_metrics, format_metrics
+from stages.reid import rows
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -115,34 +116,10 @@ def test_halves_leave_a_gap_and_leave_out_short_tracklets() -> None:
     crops = pd.DataFrame(
         {"tracklet_id": list("a" * 10 + "b" * 5 + "c" * 4), "t_utc_us": [*range(10), *range(5), *range(4)]}
     )
-    half = label_free.split_halves(crops)
+    half = rows.split_halves(crops)
     assert half.tolist() == [0] * 4 + [-1] * 2 + [1] * 4 + [0, 0, -1, 1, 1] + [-1] * 4
     mixed = crops.sample(frac=1, random_state=3)
-    assert label_free.split_halves(mixed).tolist() == half[mixed.index].tolist()
-
-
-def test_split_rank1_of_a_known_world() -> None:
-    crops = pd.DataFrame(
-        [(t, c, time) for t, c in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")) for time in range(5)],
-        columns=["tracklet_id", "camera_id", "t_utc_us"],
-    )
-    half = label_free.split_halves(crops)
-    # Direction of the first and second half. c ends as d began, b ends as it began, c began like nothing else.
-    means = {"a": (0, 0), "b": (1, 1), "c": (2, 3), "d": (3, 4)}
-    direction = np.array([means[t][max(h, 0)] for t, h in zip(crops.tracklet_id, half, strict=True)])
-    ids, camera = crops.tracklet_id.to_numpy(object), crops.camera_id.to_numpy(object)
-    found = label_free.split_rank1(np.eye(5)[direction], ids, camera, half)
-    assert found == {"split_tracklet_rank1": 0.5, "per_camera": {"x": 1.0, "y": 0.0}, "tracklets": 4}
-    collapsed = label_free.split_rank1(np.ones((20, 1)), ids, camera, half)
-    assert collapsed["split_tracklet_rank1"] == 0
-
-
-def test_one_tracklet_has_nothing_to_be_told_from() -> None:
-    features = unit(np.random.default_rng(0).normal(size=(6, 3)))
-    ids = np.array(["a"] * 6)
-    half = np.array([0, 0, 0, 1, 1, 1])
-    assert label_free.split_rank1(features, ids, ids, half)["split_tracklet_rank1"] is None
-    assert label_free.split_rank1(features, ids, ids, half * 0 - 1)["split_tracklet_rank1"] is None
+    assert rows.split_halves(mixed).tolist() == half[mixed.index].tolist()
 
 
 # truth crops ----------------------------------------------------------------------------------------------------------
@@ -152,7 +129,7 @@ def test_one_tracklet_has_nothing_to_be_told_from() -> None:
 @settings(max_examples=60)
 def test_evenly_takes_what_linspace_takes(sizes: list[int], count: int) -> None:
     group = pd.Series(np.repeat(np.arange(len(sizes)), sizes)).sample(frac=1, random_state=0)
-    taken = truth_crops.evenly(group, count)
+    taken = rows.evenly(group, count)
     for g, n in enumerate(sizes):
         places = np.flatnonzero(taken[(group == g).to_numpy()])
         if n <= count:

@@ -1,0 +1,217 @@
+"""How good is a network? Signals that need no truth, read on tracklets of a time that training did not see.
+
+Each is large when good. The first ones are a value per tracklet, so that two networks can be compared with an interval;
+those of groups speak of the clusters that `identify` would make of these tracklets with the network in question.
+Which of them follow the true rank-1, and how closely: `make bench NAME=signals`, with its table in the README.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.evaluation.bootstrap import interval
+from stages.reid.association import euclidean_distances
+from stages.reid.evidence import Matches
+from stages.reid.health import split_hits, time_fitting_matches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+
+PER_TRACKLET = {
+    "split_halves": "the first half of a tracklet finds its own second half among everybody's",
+    "split_crops": "a single first crop finds a single last crop of its own tracklet among everybody's",
+    "possible_neighbour": "the nearest other tracklet is not certainly somebody else, of those where that can be known",
+    "cycle": "the nearest tracklet in another camera has this one as its nearest in turn",
+    "true_matches": "mutual matches by looks alone that are true, as far as their times tell",
+}
+OF_GROUPS = {
+    "grouped": "share of tracklets that are in a group with another",
+    "camera_entropy": "how evenly a group's tracklets are spread over the cameras; 1 is evenly",
+    "stability": "agreement (adjusted Rand index) of the groups with those of the state before",
+}
+
+
+def tracklet_values(
+    features: Floats,
+    crop_tracklet: Ints,
+    t_us: Ints,
+    camera: npt.NDArray[np.generic],
+    log_prior: Floats,
+    possible: Bools,
+) -> tuple[dict[str, Values], Matches]:
+    """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet says nothing; and the matches by looks alone.
+
+    Args:
+        features: (N, D) L2-normalised per crop; crop_tracklet: (N,) tracklet index; t_us: (N,).
+        camera: (T,); log_prior, possible: (T, T), see `stages.reid.grouping.dense_prior`.
+    """
+    n = len(camera)
+    means = unit_means(features, crop_tracklet, n)
+    distance = euclidean_distances(means, means).astype(np.float64)
+    matches = time_fitting_matches(means, camera, log_prior, possible)
+    values = {
+        "split_halves": half_hits(features, crop_tracklet, t_us, n),
+        "split_crops": split_hits(features, crop_tracklet, t_us, n),
+        "possible_neighbour": possible_neighbours(distance, possible),
+        "cycle": cycles(distance, camera),
+        "true_matches": expected_matches(matches, n),
+    }
+    return values, matches
+
+
+def unit_means(features: Floats, index: Ints, n: int) -> Values:
+    """(n, D) L2-normalised means of the rows of each index; zeros where it has none, and rows of -1 are nobody's."""
+    total = np.zeros((n, features.shape[1]))
+    np.add.at(total, index[index >= 0], features[index >= 0])
+    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
+
+
+def half_hits(features: Floats, crop_tracklet: Ints, t_us: Ints, n: int) -> Values:
+    """(n,) 1 where the mean of the first 40 % of a tracklet's crops is nearest to that of its own last 40 %.
+
+    NaN for tracklets of fewer than five crops. Frames that are nearly the same make it err on the high side, two
+    tracklets of one person on the low side.
+    """
+    import pandas as pd
+
+    from stages.reid.rows import split_halves
+
+    part = split_halves(pd.DataFrame({"tracklet_id": crop_tracklet, "t_utc_us": t_us}))
+    values = np.full(n, np.nan)
+    long_enough = np.unique(crop_tracklet[part == 0])
+    if len(long_enough) < 2:
+        return values
+    first, last = (
+        unit_means(features, np.where(part == p, crop_tracklet, -1), n)[long_enough] for p in (0, 1)
+    )
+    similarity = first @ last.T
+    own = similarity.diagonal().copy()
+    np.fill_diagonal(similarity, -np.inf)
+    values[long_enough] = own > similarity.max(1)  # a tie is wrong, or a collapsed network would look good
+    return values
+
+
+def possible_neighbours(distance: Floats, possible: Bools) -> Values:
+    """(T,) 1 where the nearest other tracklet, before any constraint, is not certainly another person.
+
+    NaN where nobody is certainly another person.
+    """
+    others = ~np.eye(len(distance), dtype=bool)
+    if len(distance) < 2:
+        return np.full(len(distance), np.nan)
+    nearest = np.where(others, distance, np.inf).argmin(1)
+    told = (~possible & others).any(1)
+    return np.where(told, possible[np.arange(len(distance)), nearest], np.nan)
+
+
+def cycles(distance: Floats, camera: npt.NDArray[np.generic]) -> Values:
+    """(T,) share of the other cameras from whose nearest tracklet the way back leads to this one; NaN with one camera."""
+    names = np.unique(camera)
+    hits, asked = np.zeros(len(camera)), np.zeros(len(camera))
+    for a in names:
+        mine = np.flatnonzero(camera == a)
+        for b in names[names != a]:
+            theirs = np.flatnonzero(camera == b)
+            block = distance[np.ix_(mine, theirs)]
+            hits[mine] += block.argmin(0)[block.argmin(1)] == np.arange(len(mine))
+            asked[mine] += 1
+    return np.where(asked > 0, hits / np.maximum(asked, 1), np.nan)
+
+
+def expected_matches(matches: Matches, n: int) -> Values:
+    """(n,) half the expected number of true matches of each tracklet, so that the mean is `true_matches_per_tracklet`."""
+    if not np.isfinite(matches.precision):
+        return np.full(n, np.nan)
+    values = np.zeros(n)
+    np.add.at(values, matches.pairs.ravel(), np.repeat(matches.weight / 2, 2))
+    return values
+
+
+def group_values(label: Ints, camera: npt.NDArray[np.generic], before: Ints | None) -> dict[str, float]:
+    """The signals of `OF_GROUPS`, NaN where there is nothing to say.
+
+    Args:
+        label, before: (T,) group of each tracklet, and in the state before; camera: (T,).
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    names = np.unique(camera)
+    counts = np.zeros((int(label.max(initial=-1)) + 1, len(names)))
+    np.add.at(counts, (label, np.searchsorted(names, camera)), 1)
+    size = counts.sum(1)
+    joined = size > 1
+    shares = counts[joined] / size[joined, None]
+    entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(max(len(names), 2))
+    return {
+        "grouped": float(size[joined].sum() / len(label)) if len(label) else float("nan"),
+        "camera_entropy": float(np.average(entropy, weights=size[joined])) if joined.any() and len(names) > 1 else float("nan"),
+        "stability": float("nan") if before is None or len(label) < 2 else float(adjusted_rand_score(before, label)),
+    }  # fmt: skip
+
+
+def mean(values: Values) -> float | None:
+    """Mean of what is known; None where nothing is."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def difference(final: Values, start: Values, seed: int, draws: int) -> list[float] | None:
+    """95 % interval of the mean of ``final - start``, tracklets drawn with replacement; None where nothing is known."""
+    known = np.isfinite(final) & np.isfinite(start)
+    if not known.any():
+        return None
+    n = int(known.sum())
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    return interval((final - start)[known], weights)
+
+
+def link_values(matches: Matches, camera: npt.NDArray[np.generic], min_matches: int = 5) -> dict[str, float]:
+    """Expected share of true matches per pair of cameras ('a – b'), of the matches by looks alone."""
+    found: dict[str, list[float]] = {}
+    if np.isfinite(matches.precision):
+        for (i, j), weight in zip(matches.pairs, matches.weight, strict=True):
+            found.setdefault(" – ".join(sorted((str(camera[i]), str(camera[j])))), []).append(float(weight))
+    return {
+        link: float(np.mean(weights))
+        for link, weights in sorted(found.items())
+        if len(weights) >= min_matches
+    }
+
+
+def camera_values(
+    values: Values, camera: npt.NDArray[np.generic], min_tracklets: int = 5
+) -> dict[str, float]:
+    """Mean per camera, of cameras with enough tracklets to speak of."""
+    found = {}
+    for name in np.unique(camera):
+        here = values[(camera == name) & np.isfinite(values)]
+        if len(here) >= min_tracklets:
+            found[str(name)] = float(here.mean())
+    return found
+
+
+def groups(
+    features: Floats, crops: pd.DataFrame, tracklets: pd.DataFrame, log_prior: Floats, possible: Bools
+) -> npt.NDArray[np.int64]:
+    """(T,) group of each tracklet, as `identify` makes them at its defaults; rows of features and crops sorted alike."""
+    from stages.reid.features import tracklet_features
+    from stages.reid.grouping import GroupingConfig, halves, identify, weigh
+
+    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
+    evidence = weigh(
+        means,
+        halves(features, crops, tracklets),
+        tracklets,
+        log_prior,
+        possible,
+        GroupingConfig.model_validate({}),
+    )
+    label = identify(tracklets, evidence.log_odds).set_index("tracklet_id").identity
+    return label[tracklets.tracklet_id].to_numpy(np.int64) - 1

@@ -1,0 +1,68 @@
+"""One sentence for whoever has no truth: better or worse than the start, how sure, and where it is weakest.
+
+Imports nothing heavy: every `make all` ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# The signals whose order of networks follows the true one (`make bench NAME=signals`), the closest first.
+WITNESSES = {
+    "split_halves": "how often the first half of a tracklet finds its own second half",
+    "true_matches": "how many of its matches across cameras fit the walking times",
+}
+
+
+def values(label_free: Mapping[str, Any], signal: str) -> tuple[float | None, float | None]:
+    """(start, final) of one signal; None where it could not be read."""
+    states = label_free.get("states") or []
+    if not states:
+        return None, None
+    by_name = {s["state"]: s.get(signal) for s in states}
+    return states[0].get(signal), by_name.get(label_free.get("final_state"))
+
+
+def verdict(label_free: Mapping[str, Any]) -> str:
+    """The sentence, ending in a full stop."""
+    intervals = label_free.get("final_minus_start") or {}
+    read = [name for name in WITNESSES if intervals.get(name) and None not in values(label_free, name)]
+    if not read:
+        return (
+            "Whether the model got better cannot be said: the held-out time has too few long tracklets for any signal that "
+            "needs no truth."
+        )
+    better = [name for name in read if intervals[name][0] > 0]
+    worse = [name for name in read if intervals[name][1] < 0]
+    if better and worse:
+        first = f"Signs disagree whether the model is better than the start: {_said(label_free, better[0])}, but {_said(label_free, worse[0])}"
+    elif better:
+        first = f"Better than the start: {_said(label_free, better[0])}"
+    elif worse:
+        first = f"Worse than the start: {_said(label_free, worse[0])}"
+    else:
+        first = f"Not surely better than the start: {_said(label_free, read[0])}"
+    return f"{first}.{_weakest(label_free)}"
+
+
+def _said(label_free: Mapping[str, Any], name: str) -> str:
+    start, final = values(label_free, name)
+    assert start is not None and final is not None
+    low, high = (100 * v for v in label_free["final_minus_start"][name])
+    verb = "rose" if final > start else "fell" if final < start else "stayed"
+    return (
+        f"{WITNESSES[name]} {verb} from {100 * start:.1f} to {100 * final:.1f} % (95 % interval of the difference: "
+        f"{low:+.1f} to {high:+.1f} points)"
+    )
+
+
+def _weakest(label_free: Mapping[str, Any]) -> str:
+    parts = []
+    if len(cameras := label_free.get("cameras") or {}) > 1:
+        name = min(cameras, key=lambda c: (cameras[c], c))
+        parts.append(f"camera {name} ({100 * cameras[name]:.0f} % of its tracklets find themselves again)")
+    if len(links := label_free.get("links") or {}) > 1:
+        name = min(links, key=lambda link: (links[link], link))
+        parts.append(f"link {name} ({100 * links[name]:.0f} % of its matches fit the walking times)")
+    return f" Weakest: {', '.join(parts)}." if parts else ""
