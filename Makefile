@@ -7,7 +7,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAGES := ingest detect track crop isolate camera_labels associate train identify ground_truth evaluate export
-export VIDEOS TOPOLOGY DATASET SOURCE ROOT TRIAL METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN
+export VIDEOS TOPOLOGY DATASET SOURCE ROOT TRIAL METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN PRIVACY ZIP
 export YOLO_AUTOINSTALL := false
 
 # A published benchmark has a run of its own, unless one is named.
@@ -42,7 +42,7 @@ endif
 
 WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
-	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET" --force "$$FORCE" --round "$$ROUND"
+	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET$${PRIVACY:+ report.privacy=$$PRIVACY}" --force "$$FORCE" --round "$$ROUND"
 
 .PHONY: help setup all demo supervised report status plan metrics compare judge test check bench table benchmark pretrain clean $(STAGES)
 
@@ -54,7 +54,7 @@ help: ## this page
 	@echo "  one stage    make $(STAGES)"
 	@echo
 	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY DATASET SOURCE ROOT TRIAL RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
-	@echo "       GROUND_TRUTH CAMERA_LABELS ROUND FORCE CONFIG SET=\"train.epochs=3 track.max_gap_s=2\""
+	@echo "       GROUND_TRUTH CAMERA_LABELS ROUND FORCE CONFIG PRIVACY ZIP SET=\"train.epochs=3 track.max_gap_s=2\""
 
 setup: $(VENV)/.installed ## make .venv with everything the pipeline needs
 
@@ -77,8 +77,9 @@ all: report ## the whole chain: footage in, model, identities, measures and repo
 demo: ## the whole chain on the embedded demo site
 	@$(MAKE) --no-print-directory all VIDEOS= RUN=
 
-report: setup $(NEEDS) ## like all: the last stage, with what it needs
+report: setup $(NEEDS) ## like all: the last stage, with what it needs; ZIP=1 packs it, PRIVACY=blur hides faces
 	@$(PY) -m pipeline run $(WORDS)
+	@test -z "$$ZIP" || $(PY) -m pipeline zip --run "$$RUN"
 
 $(STAGES): setup $(NEEDS)
 	@$(PY) -m pipeline run $(WORDS) --until $@

@@ -232,7 +232,7 @@ UNUSED: tuple[tuple[str, ...], ...] = (
     *(
         ("cameras", "*", key)
         for key in (
-            "position", "homography", "points", "roi", "ignore", "mask", "min_person_height_px", "zones", "split",
+            "homography", "points", "roi", "ignore", "mask", "min_person_height_px", "zones", "split",
         )
     ),
     *(("links", "*", key) for key in ("from_zone", "to_zone", "weight")),

@@ -168,6 +168,12 @@ class Site:
             "offset_std_s": {camera.id: camera.clock.offset_std_s for camera in self.facts.cameras},
         }
 
+    def map_view(self) -> dict[str, Any]:
+        """What a picture of the network depends on beyond the prior, as plain JSON values."""
+        return {
+            camera.id: camera.model_dump(mode="json", include={"position"}) for camera in self.facts.cameras
+        }
+
 
 def without_file(camera_ids: Iterable[str]) -> Site:
     """A site of which only the cameras' names are known; every pair of them is weakly reachable."""

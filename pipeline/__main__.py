@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | compare | judge | embed | search | doctor``.
+"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | compare | zip | judge | embed | search | doctor``.
 
 The Makefile calls this; everything it can do, a person can do without make.
 """
@@ -89,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
     sub = command("compare", compare, "two finished runs side by side, with differences and intervals")
     sub.add_argument("runs", nargs=2, type=Path, help="the two folders")
     sub.add_argument("--json", action="store_true", help="one JSON object")
+    sub = command("zip", zip_report, "pack the report of a finished run into one file, to pass on")
+    sub.add_argument("--run", required=True, type=Path)
     sub = command(
         "judge",
         judge,
@@ -428,6 +430,12 @@ def compare(options: argparse.Namespace) -> None:
         print(json.dumps({"runs": [str(a), str(b)], "rows": rows, "settings": differing}))
         return
     print(side_by_side.formatted(a, b, rows, differing))
+
+
+def zip_report(options: argparse.Namespace) -> None:
+    from stages.reporting.archive import pack
+
+    print(f"report: {pack(options.run)}")
 
 
 def judge(options: argparse.Namespace) -> None:

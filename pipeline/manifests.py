@@ -228,6 +228,17 @@ RANKINGS = Manifest(
     ("state", "query_id"),
 )  # fmt: skip
 
+CONFUSIONS = Manifest(
+    "confusions", 1, "Pictures of the test queries that the final state answers worst, with what it answered.",
+    (
+        Column("place", _i32, "0 for the worst query"),
+        Column("role", _text, "'query', 'answer' (the first, and wrong) or 'match' (the true one it ranked highest)"),
+        Column("rank", _i32, "zero-based rank of that picture's appearance among the answers; -1 for the query"),
+        Column("pid", _i32, "its true person"), Column("camera_id", _text, "its camera"), *CROPS.columns,
+    ),
+    ("place", "role"),
+)  # fmt: skip
+
 MEASURES = Manifest(
     "measures", 1, "metrics.json as a table, so that whoever shows a measure is made anew when one changes.",
     (
@@ -287,5 +298,5 @@ PROTOCOL_CROPS = Manifest(
 
 ALL = (
     VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, SUPERVISED_MODEL, TRAIN_LOG, SELECTION,
-    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, MEASURES, EXPORTS, GALLERY, PROTOCOL, PROTOCOL_CROPS,
+    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, CONFUSIONS, MEASURES, EXPORTS, GALLERY, PROTOCOL, PROTOCOL_CROPS,
 )  # fmt: skip

@@ -117,6 +117,8 @@ class Sources:
             return self.site.clock_view()
         if name == "site.prior":
             return self.site.prior_view()
+        if name == "site.map":
+            return self.site.map_view()
         if name == "cut":
             return self.site.cut() or {"holdout_share": self.holdout_share}
         if name == "dataset":

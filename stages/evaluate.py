@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.manifests import (  # isort: skip
-    ASSOCIATIONS, BOXES, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MEASURES, MODEL, PEOPLE, RANKINGS, SELECTION,
+    ASSOCIATIONS, BOXES, CONFUSIONS, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MEASURES, MODEL, PEOPLE, RANKINGS, SELECTION,
     SUPERVISED_MODEL, TRACKLETS, VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
@@ -31,6 +31,7 @@ class EvaluateConfig(Settings):
     min_score: float = Field(0.3, ge=0, le=1, description="detections of lower confidence are not measured")
     pooling: Literal["mean", "max", "hull"] = Field("mean", description=POOLING_IS)
     draws: int = Field(2000, ge=100, description="bootstrap resamples of the people")
+    confusions: int = Field(24, ge=0, description="queries answered worst that are kept as pictures")
     signal_tracklets: int = Field(
         1000, ge=2, description="tracklets that the signals without truth are read on, evenly spread in time"
     )
@@ -50,7 +51,7 @@ def run(ctx: Context) -> None:
     own_crops = _own_test_crops(ctx)
     metrics["label_free"] = _label_free(ctx, states, final, own_crops)
     truth = ctx.read(GROUND_TRUTH)
-    rankings = RANKINGS.empty()
+    rankings, confusions = RANKINGS.empty(), CONFUSIONS.empty()
     if len(truth):
         camera = videos.set_index("video_id").camera_id
         truth["camera_id"] = truth.video_id.map(camera)
@@ -60,8 +61,9 @@ def run(ctx: Context) -> None:
         person = _follow(ctx, metrics, boxes, truth)
         _link(ctx, metrics, person, final)
         _identify(ctx, metrics, boxes, truth, person)
-        rankings = _retrieve(ctx, metrics, states, final, truth, videos, own_crops, person)
+        rankings, confusions = _retrieve(ctx, metrics, states, final, truth, videos, own_crops, person)
     ctx.write(RANKINGS, rankings)
+    ctx.write(CONFUSIONS, confusions)
     measures = pd.DataFrame(flat(metrics), columns=["measure", "value"])
     ctx.write(MEASURES, measures if len(measures) else MEASURES.empty())
     (ctx.out / "metrics.json").write_text(
@@ -273,8 +275,8 @@ def _retrieve(
     videos: pd.DataFrame,
     own_crops: pd.DataFrame,
     person: pd.Series,
-) -> pd.DataFrame:
-    """Fill in reid, people and intervals. Returns RANKINGS."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fill in reid, people and intervals. Returns RANKINGS and CONFUSIONS."""
     import pandas as pd
 
     from stages.evaluation import comparison, retrieval, truth_crops
@@ -291,10 +293,11 @@ def _retrieve(
     gallery = retrieval.appearances(crops, people)
     metrics["people"]["queries"] = int(gallery.is_query.sum())
     if not gallery.is_query.any():
-        return RANKINGS.empty()
+        return RANKINGS.empty(), CONFUSIONS.empty()
 
     rows: dict[str, pd.DataFrame] = {}
     pairs: dict[str, dict[str, float]] = {}
+    confused = CONFUSIONS.empty()
     for state in ctx.progress([*states, *([] if final in states else [final])], "ranking"):
         features = POOLING[ctx.settings.pooling](
             _features(ctx, state, crops), list(crops.tracklet_id), list(gallery.query_id)
@@ -302,6 +305,7 @@ def _retrieve(
         rows[state.name] = retrieval.headline(features, gallery)
         if state.name == final.name:
             pairs = retrieval.camera_pairs(features, gallery)
+            confused = _pictured(retrieval.confusions(features, gallery, ctx.settings.confusions), crops)
     rows["final"] = rows[final.name] if final in states else rows.pop(final.name)
     rows["end_to_end"] = _end_to_end(ctx, final, gallery, own_crops, person)
 
@@ -316,7 +320,22 @@ def _retrieve(
     metrics["share_of_supervised"] = comparison.share_of_supervised(summary)
     metrics["intervals"] = comparison.intervals(rows, ctx.seed, ctx.settings.draws)
     tables = pd.concat([table.assign(state=name) for name, table in rows.items()], ignore_index=True)
-    return tables[[c.name for c in RANKINGS.columns]].astype({"pid": "int32", "first_match_rank": "int32"})
+    rankings = tables[[c.name for c in RANKINGS.columns]].astype(
+        {"pid": "int32", "first_match_rank": "int32"}
+    )
+    return rankings, confused
+
+
+def _pictured(confusions: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
+    """CONFUSIONS: each appearance with its clearest crop."""
+    clearest = crops.sort_values(["quality", "t_utc_us"], ascending=[False, True]).drop_duplicates(
+        "tracklet_id"
+    )
+    clearest = clearest.drop(columns=["pid", "camera_id"]).rename(columns={"tracklet_id": "query_id"})
+    table = confusions.merge(clearest, on="query_id").rename(columns={"query_id": "tracklet_id"})
+    return table[[c.name for c in CONFUSIONS.columns]].astype(
+        {"place": "int32", "rank": "int32", "pid": "int32"}
+    )
 
 
 def _end_to_end(
@@ -346,7 +365,7 @@ STAGE = Stage(
     inputs=(
         VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, PEOPLE,
     ),
-    outputs=(RANKINGS, MEASURES),
+    outputs=(RANKINGS, CONFUSIONS, MEASURES),
     config=EvaluateConfig,
     version=5,
     run=run,

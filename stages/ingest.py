@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -77,7 +78,7 @@ def run(ctx: Context) -> None:
     recordings = []
     for path, folder in zip(paths, folders, strict=True):
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-        camera_id = site.match_camera(path, root).replace("|", "-")
+        camera_id = re.sub(r"[|/\\]", "-", site.match_camera(path, root))
         recordings.append(Recording(path, digests[str(path)], camera_id, facts))
     recordings, repeated = without_repeats(recordings)
     for recording in repeated:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from pipeline.manifests import (
     ASSOCIATIONS,
+    BOXES,
+    CONFUSIONS,
     CROPS,
+    DETECTIONS,
     IDENTITIES,
     MEASURES,
     RANKINGS,
@@ -32,10 +35,20 @@ class ReportConfig(Settings):
     max_bars: int = Field(
         4000, ge=0, description="tracklets drawn one by one in the timeline; else as a density"
     )
+    max_links: int = Field(24, ge=0, description="ways between cameras shown with their transit times")
+    clip_s: float = Field(
+        10.0, ge=0, le=120, description="length of the overlay clip of a camera, s; 0: none"
+    )
+    clip_width_px: int = Field(640, ge=64, le=3840, description="largest width of a clip, px")
+    max_clips: int = Field(24, ge=0, description="cameras with an overlay clip")
+    privacy: Literal["none", "blur"] = Field(
+        "none", description="'blur' hides the head of every person in all pictures (PRIVACY=blur)"
+    )
     max_files: int = Field(500, ge=1, description="files listed one by one in the inventory")
 
 
 def run(ctx: Context) -> None:
+    from stages.reid.training_part import clock_std_s
     from stages.reporting import pages, provenance
     from stages.reporting.clock import make_clock
     from stages.reporting.thumbs import clearest_crops
@@ -44,7 +57,7 @@ def run(ctx: Context) -> None:
     videos = ctx.read(VIDEOS)
     receipts = provenance.receipts([path for paths in ctx.inputs.values() for path in paths], ctx.run_dir)
     found = pages.Findings(
-        name=str(getattr(site, "name", "") or ctx.run_dir.name),
+        name=site.facts.site.name or ctx.run_dir.name,
         videos=videos,
         tracklets=ctx.read(TRACKLETS),
         identities=ctx.read(IDENTITIES),
@@ -57,7 +70,12 @@ def run(ctx: Context) -> None:
         stages=provenance.stage_rows(receipts),
         settings=provenance.setting_rows(receipts),
         seconds=provenance.total_seconds(receipts),
-        clock=make_clock(videos, str(getattr(site, "timezone", "") or "UTC")),
+        clock=make_clock(videos, site.timezone),
+        site=site,
+        clock_std_s=clock_std_s(videos),
+        boxes=ctx.read(BOXES),
+        heads=ctx.read(DETECTIONS) if ctx.settings.privacy == "blur" else None,
+        confusions=ctx.read(CONFUSIONS),
         cut=ctx.source("cut") if (videos.status == "ok").any() else None,
     )
     count = pages.write(found, ctx.run_dir, ctx.out, ctx.settings)
@@ -88,11 +106,13 @@ def _metrics(ctx: Context) -> dict[str, Any]:
 
 STAGE = Stage(
     name="report",
-    inputs=(VIDEOS, TRACKLETS, CROPS, SELECTION, IDENTITIES, RANKINGS, MEASURES),
+    inputs=(
+        VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, SELECTION, IDENTITIES, RANKINGS, CONFUSIONS, MEASURES,
+    ),
     extra_inputs=(ASSOCIATIONS, TRAIN_LOG),
     outputs=(),
     config=ReportConfig,
-    version=1,
+    version=2,
     run=run,
-    sources=("site.clock", "cut"),
-)
+    sources=("site.clock", "site.prior", "site.map", "cut"),
+)  # fmt: skip

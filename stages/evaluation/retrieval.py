@@ -51,6 +51,31 @@ def headline(features: np.ndarray, gallery: pd.DataFrame) -> pd.DataFrame:
     return rows[list(ROWS)].reset_index(drop=True)
 
 
+def confusions(features: np.ndarray, gallery: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The queries whose first answer is wrong and whose true match ranks lowest, the worst first.
+
+    Arguments as in :func:`headline`; ``most``: how many of them.
+
+    Returns:
+        place, role ('query', 'answer', 'match'), rank, query_id (of the appearance meant), pid, camera_id.
+    """
+    pid, camera = gallery.pid.to_numpy(), gallery.camera_id.to_numpy(object)
+    found = []
+    for i in np.flatnonzero(gallery.is_query.to_numpy()):
+        others = np.flatnonzero(camera != camera[i])
+        order = others[np.argsort(-(features[others] @ features[i]), kind="stable")]
+        rank = int(np.flatnonzero(pid[order] == pid[i])[0])
+        if rank:
+            found.append((rank, i, order[0], order[rank]))
+    found.sort(key=lambda f: (-f[0], f[1]))
+    rows = [
+        (place, role, place_of, *gallery.loc[row, ["query_id", "pid", "camera_id"]])
+        for place, (rank, query, answer, match) in enumerate(found[:most])
+        for role, place_of, row in (("query", -1, query), ("answer", 0, answer), ("match", rank, match))
+    ]
+    return pd.DataFrame(rows, columns=["place", "role", "rank", "query_id", "pid", "camera_id"])
+
+
 def camera_pairs(features: np.ndarray, gallery: pd.DataFrame) -> dict[str, dict[str, float]]:
     """'a → b': rank-1 and the number of queries, of the queries of camera a in the gallery of camera b alone.
 

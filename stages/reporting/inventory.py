@@ -10,11 +10,12 @@ from stages.reporting.people import rows as rows_of
 
 
 def cameras(videos: pd.DataFrame, tracklets: pd.DataFrame, clock: Clock) -> list[dict[str, str]]:
-    """Rows: camera, files, recorded, span, picture, tracklets, notes."""
-    n_tracklets = tracklets.groupby("camera_id").size()
+    """Rows: camera, files, recorded, span, picture, tracklets, length, score, notes."""
+    of_camera = dict(list(tracklets.groupby("camera_id")))
     rows = []
     for camera, files in videos.groupby("camera_id", sort=True):
         good = files[files.status == "ok"]
+        own = of_camera.get(camera, tracklets.iloc[:0])
         notes = []
         if bad := len(files) - len(good):
             notes.append(f"{bad} unreadable file{'s' * (bad > 1)}")
@@ -31,7 +32,9 @@ def cameras(videos: pd.DataFrame, tracklets: pd.DataFrame, clock: Clock) -> list
                 "recorded": duration(recorded_s(good)),
                 "span": _span(good, clock),
                 "picture": _picture(good),
-                "tracklets": svg.number(int(n_tracklets.get(camera, 0))),
+                "tracklets": svg.number(len(own)),
+                "length": f"{((own.t_end_us - own.t_start_us) / 1e6).median():.1f} s" if len(own) else "–",
+                "score": f"{100 * own.mean_score.median():.0f} %" if len(own) else "–",
                 "notes": "; ".join(notes),
             }
         )

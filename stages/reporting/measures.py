@@ -173,13 +173,17 @@ def label_free_rows(metrics: Metrics) -> list[dict[str, str]]:
             rows.append(
                 {"name": "the same at the start", "value": _percent(start), "meaning": "before any training"}
             )
-    for camera, share in sorted((read.get("cameras") or {}).items()):
+    for camera, share in _weakest(read.get("cameras")):
         meaning = "its tracklets that find themselves again"
         rows.append({"name": f"Camera {camera}", "value": _percent(share), "meaning": meaning})
-    for link, share in sorted((read.get("links") or {}).items()):
+    for link, share in _weakest(read.get("links")):
         meaning = "its matches by looks alone that fit the walking times"
         rows.append({"name": f"Link {link}", "value": _percent(share), "meaning": meaning})
     return rows
+
+
+def _weakest(shares: Mapping[str, float] | None, most: int = 6) -> list[tuple[str, float]]:
+    return sorted((shares or {}).items(), key=lambda item: (item[1], item[0]))[:most]
 
 
 def basis(metrics: Metrics, has_truth: bool) -> str:

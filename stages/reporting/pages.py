@@ -17,8 +17,21 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from stages.reporting import curves, inventory, measures, people, svg, thumbs, timeline
+from camera_topology.site import Site
+from stages.reporting import (
+    clips,
+    confusions,
+    curves,
+    inventory,
+    links,
+    measures,
+    people,
+    svg,
+    thumbs,
+    timeline,
+)
 from stages.reporting.clock import Clock, duration
+from stages.reporting.enough import enough
 
 FILES = "report_files"
 _HERE = Path(__file__).parent
@@ -28,7 +41,8 @@ _MAX_MATRIX = 24
 
 @dataclass(frozen=True)
 class Findings:
-    """All a report tells. Tables as declared; ``crops`` one row per tracklet; logs and links as (round, …)."""
+    """All a report tells. Tables as declared; ``crops`` one row per tracklet; logs and links as (round, …); ``heads``: boxes
+    whose heads are hidden, None for none."""
 
     name: str
     videos: pd.DataFrame
@@ -45,6 +59,11 @@ class Findings:
     seconds: float
     clock: Clock
     cut: tuple[int, int] | None
+    site: Site
+    clock_std_s: Mapping[str, float]
+    boxes: pd.DataFrame
+    heads: pd.DataFrame | None
+    confusions: pd.DataFrame
 
 
 def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
@@ -70,7 +89,8 @@ def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
         ids = [int(i) for i in order.index[order.place // settings.people_per_page == page]]
         shown = {i: people.shown_tracklets(persons[i], settings.max_crops_per_person) for i in ids}
         pictures = thumbs.write_sheets(
-            places, [t for i in ids for t in shown[i]], run_dir, files, f"people-{page + 1}", settings.thumb_height_px
+            places, [t for i in ids for t in shown[i]], run_dir, files, f"people-{page + 1}", settings.thumb_height_px,
+            found.heads is not None,
         )  # fmt: skip
         return [
             people.make_person(
@@ -87,6 +107,10 @@ def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
     context = {
         **common,
         **_facts(found, table, order, settings),
+        "clips": _clips(found, order, files, settings),
+        "confusions": confusions.confusions(
+            found.confusions, found.clock, run_dir, files, settings.thumb_height_px, found.heads is not None
+        ),
         "people": cards(0),
         "page": 0,
         "base": f"{FILES}/",
@@ -108,6 +132,7 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
     )
     good = found.videos[found.videos.status == "ok"]
     matrix_cameras, matrix = people.shared_people(table)
+    moves = links.crossings(table)
     problems = [row for row in inventory.files(found.videos, found.clock) if row["note"]]
     files = inventory.files(found.videos, found.clock)
     return {
@@ -127,6 +152,10 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "n_tracklets": len(table),
         "unassigned": measures.unassigned(table),
         "spread": _spread_plot(order),
+        "enough": enough(table) if len(table) else "",
+        "map": links.site_map(sorted(str(c) for c in good.camera_id.unique()), moves, found.site),
+        "links": links.links(moves, found.site, found.clock_std_s, settings.max_links),
+        "n_links": len(moves.drop_duplicates(["from_", "to"])),
         "matrix_cameras": matrix_cameras if 1 < len(matrix_cameras) <= _MAX_MATRIX else [],
         "matrix": matrix,
         "matrix_top": max((v for i, row in enumerate(matrix) for j, v in enumerate(row) if i != j), default=0),
@@ -151,6 +180,28 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
     }  # fmt: skip
 
 
+def _clips(found: Findings, order: pd.DataFrame, files: Path, settings: Any) -> list[dict[str, str]]:
+    """Rows camera, file, when of the clips that could be made."""
+    if not settings.clip_s:
+        return []
+    identity = dict(zip(found.identities.tracklet_id, found.identities.identity.tolist(), strict=True))
+    hue = dict(zip(order.index.tolist(), order.hue.tolist(), strict=True))
+    rows: list[dict[str, str]] = []
+    windows = clips.busiest(found.boxes, found.videos, settings.clip_s)
+    for camera, window in list(windows.items())[: settings.max_clips]:
+        video = next(people.rows(found.videos[found.videos.video_id == window.video_id]))
+        name = f"clip-{len(rows) + 1}.mp4"
+        of_video = found.boxes[found.boxes.video_id == window.video_id]
+        heads = None if found.heads is None else found.heads[found.heads.video_id == window.video_id]
+        if clips.write_clip(
+            files / name, Path(video.path), window, video.t_start_us, video.clock_scale, of_video, identity, hue,
+            settings.clip_width_px, heads,
+        ):  # fmt: skip
+            when = found.clock.moment(window.t_start_us, window.video_id)
+            rows.append({"camera": camera, "file": name, "when": when})
+    return rows
+
+
 def _doubtful(
     found: Findings,
     order: pd.DataFrame,
@@ -171,7 +222,13 @@ def _doubtful(
         rest = people.shown_tracklets([m for m in members if m.tracklet_id not in unsure], 6)
         shown[i] = [*unsure, *rest]
     pictures = thumbs.write_sheets(
-        places, [t for i in ids for t in shown[i]], run_dir, files, "doubtful", settings.thumb_height_px
+        places,
+        [t for i in ids for t in shown[i]],
+        run_dir,
+        files,
+        "doubtful",
+        settings.thumb_height_px,
+        found.heads is not None,
     )
     rows = [
         people.make_person(
@@ -227,10 +284,10 @@ def _environment() -> jinja2.Environment:
 
 
 def _write(environment: jinja2.Environment, template: str, path: Path, context: Mapping[str, Any]) -> None:
-    script = environment.get_template("_hover.html").render()
+    script = environment.get_template("_script.html").render()
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
-        "default-src 'none'; img-src 'self' file:; style-src 'self' file:; style-src-attr 'unsafe-inline'; "
+        "default-src 'none'; img-src 'self' file:; media-src 'self' file:; style-src 'self' file:; style-src-attr 'unsafe-inline'; "
         f"script-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
     )
     html = environment.get_template(template).render({**context, "script": Markup(script), "policy": policy})

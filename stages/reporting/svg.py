@@ -122,7 +122,7 @@ def line_chart(
                 rounded(px(ring[0])), rounded(py(ring[1]))
             )
         )
-    return _svg(title, WIDTH, HEIGHT, parts)
+    return drawing(title, WIDTH, HEIGHT, parts)
 
 
 def bar_chart(
@@ -158,7 +158,42 @@ def bar_chart(
             parts.append(text(px(i), py(value) - 4, number(value), "small", "middle"))
     ticks_x = _spread(list(enumerate(names)), px)
     parts.append(_x_axis([(px(i), name) for i, name in ticks_x], x_label))
-    return _svg(title, WIDTH, HEIGHT, parts)
+    return drawing(title, WIDTH, HEIGHT, parts)
+
+
+def histogram(
+    counts: Sequence[int] | np.ndarray,
+    edges: Sequence[float] | np.ndarray,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    curve: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Markup:
+    """Bars between ``edges`` (one more than ``counts``), and a curve (x, y) of what was expected."""
+    y_high = max([*counts, 1, *(curve[1] if curve else ())]) * 1.1
+    low, high = float(edges[0]), float(edges[-1])
+
+    def px(x: float) -> float:
+        return _LEFT + (x - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
+
+    def py(y: float) -> float:
+        return HEIGHT - _BOTTOM - y / y_high * (HEIGHT - _TOP - _BOTTOM)
+
+    ticks = [t for t in nice_ticks(0, y_high, 4) if t == int(t)] or [0]
+    parts = [_y_axis(ticks, py, number, y_label)]
+    for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
+        parts.append(
+            Markup('<rect class="fill s0" x="{}" y="{}" width="{}" height="{}"><title>{} to {}: {}</title></rect>').format(
+                rounded(px(left) + 0.5), rounded(py(count)), rounded(px(right) - px(left) - 1), rounded(py(0) - py(count)),
+                number(round(left, 1)), number(round(right, 1)), number(count),
+            )
+        )  # fmt: skip
+    if curve:
+        path = " ".join(f"{rounded(px(x))},{rounded(py(y))}" for x, y in zip(*curve, strict=True))
+        parts.append(Markup('<polyline class="line s1" points="{}"/>').format(path))
+    parts.append(_x_axis([(px(t), number(t)) for t in nice_ticks(low, high)], x_label))
+    return drawing(title, WIDTH, HEIGHT, parts)
 
 
 def _padded(values: np.ndarray) -> tuple[float, float]:
@@ -198,7 +233,8 @@ def _x_axis(ticks: Sequence[tuple[float, str]], label: str) -> Markup:
     return Markup("").join(parts)
 
 
-def _svg(title: str, width: float, height: float, parts: Sequence[Markup]) -> Markup:
+def drawing(title: str, width: float, height: float, parts: Sequence[Markup]) -> Markup:
+    """The parts as one picture, ``width`` by ``height`` units."""
     return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         rounded(width), rounded(height), title, Markup("\n").join(parts)
     )

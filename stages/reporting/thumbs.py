@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data.crops import read_crop
+from stages.reporting.privacy import hide_head
 
 _SHEET_WIDTH, _ROWS = 1600, 8
 _GAP = 2  # JPEG blocks of neighbours must not bleed into each other
@@ -53,12 +54,14 @@ def write_sheets(
     folder: Path,
     prefix: str,
     height_px: int,
+    hide: bool = False,
 ) -> dict[str, Thumb]:
     """Write ``<prefix>-<n>.jpg`` into ``folder`` with one picture per tracklet that has a readable crop.
 
     Args:
         crops: from :func:`places`.
         height_px: height of every picture; widths keep the crop's shape, within a quarter and the whole of it.
+        hide: heads are made unrecognisable.
     """
     thumbs: dict[str, Thumb] = {}
     rows: list[np.ndarray] = []
@@ -77,6 +80,8 @@ def write_sheets(
         picture = _small(run_dir / shard, offset, size, height_px)
         if picture is None:
             continue
+        if hide:
+            picture = hide_head(picture)
         width = picture.shape[1]
         if x + width > _SHEET_WIDTH:
             rows.append(line)

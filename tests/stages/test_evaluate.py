@@ -13,7 +13,7 @@ from pipeline import schema
 from pipeline.errors import UserError
 
 from pipeline.manifests import (  # isort: skip
-    ASSOCIATIONS, BOXES, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MODEL, PEOPLE, RANKINGS, SELECTION, TRACKLETS,
+    ASSOCIATIONS, BOXES, CONFUSIONS, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MODEL, PEOPLE, RANKINGS, SELECTION, TRACKLETS,
     VIDEOS,
 )  # fmt: skip
 from pipeline.schema import Manifest
@@ -310,6 +310,15 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
     # Three at once in one camera: the neighbour in the own camera is certainly somebody else.
     assert free["states"][0]["possible_neighbour"] is not None and free["states"][0]["stability"] is None
     assert free["final_minus_start"]["split_halves"][0] <= free["final_minus_start"]["split_halves"][1]
+    confused = schema.read(CONFUSIONS, out / CONFUSIONS.file)
+    wrong = schema.read(RANKINGS, out / RANKINGS.file).query("state == 'final' and first_match_rank > 0")
+    asked = confused[confused.role == "query"]
+    assert (
+        sorted(asked.tracklet_id) == sorted(wrong.query_id) and (confused.groupby("place").size() == 3).all()
+    )
+    for _, rows in confused.set_index("role").groupby("place"):
+        assert rows.pid["match"] == rows.pid["query"] != rows.pid["answer"]
+        assert rows.camera_id["query"] not in (rows.camera_id["match"], rows.camera_id["answer"])
     rankings = schema.read(RANKINGS, out / RANKINGS.file)
     assert set(rankings.state) == {"start", "round-0", "round-1", "final", "end_to_end"}
     assert set(rankings.query_id) == {"cam1/4", "cam2/4", "cam1/5", "cam2/5"}

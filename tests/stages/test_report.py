@@ -11,7 +11,6 @@ import tarfile
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,6 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from camera_topology.schema import SiteFile
+from camera_topology.site import Site
 from pipeline import manifests, schema
 from pipeline.stage import Context
 from stages.evaluation.verdict import WITNESSES
@@ -29,7 +30,7 @@ from stages.reporting.clock import duration, elapsed, make_clock
 
 DAY_US = 1_777_622_400_000_000  # 2026-05-01T08:00:00Z
 S = 1_000_000
-EVIL = '<script>alert("x")</script> Tür & Hof 門'
+EVIL = '<img src=x onerror=alert("x")> Tür & Hof 門'
 
 
 # --- a small world -----------------------------------------------------------------------------------------------
@@ -40,6 +41,48 @@ def coloured(person: int, camera: int) -> np.ndarray:
     image = np.full((96, 40, 3), 40 + 20 * camera % 160, np.uint8)
     image[20:70, 8:32] = [(person * 53) % 256, (person * 97) % 256, (person * 151) % 256]
     return image
+
+
+def a_site(cameras: Sequence[str], timezone: str) -> Site:
+    """Neighbours in the list are linked, 12 m apart, and the cameras stand in a row."""
+    return Site(
+        SiteFile.model_validate(
+            {
+                "site": {"timezone": timezone},
+                "cameras": [
+                    {"id": c, "position": {"x_m": 10 * i, "y_m": i % 2}} for i, c in enumerate(cameras)
+                ],
+                "links": [{"from": a, "to": b, "distance_m": 12} for a, b in itertools.pairwise(cameras)],
+            }
+        )
+    )
+
+
+def boxes_of(crops: list[dict]) -> list[dict]:
+    """One box per crop."""
+    return [
+        dict(
+            tracklet_id=c["tracklet_id"], video_id=c["video_id"], frame=c["frame"], t_utc_us=c["t_utc_us"], x1=10.0, y1=10.0,
+            x2=40.0, y2=90.0, score=0.9, overlap=1.0, margin=1.0,
+        )
+        for c in crops
+    ]  # fmt: skip
+
+
+def confused(crops: list[dict]) -> list[dict]:
+    """Two queries answered wrongly, with crops of the run as their pictures."""
+    rows = []
+    for place in (0, 1):
+        for rank, (role, crop) in enumerate(
+            zip(("query", "answer", "match"), crops[place : place + 3], strict=True)
+        ):
+            camera = crop["tracklet_id"].partition("_")[0]
+            rows.append(
+                dict(
+                    place=place, role=role, rank=(-1, 0, 9 - place)[rank], pid=rank, camera_id=camera, **crop
+                )
+            )
+    return rows
 
 
 def make_run(
@@ -123,6 +166,8 @@ def make_run(
     put(manifests.TRACKLETS, tracklets, "isolate", "isolate")
     put(manifests.CROPS, crops, "isolate", "isolate")
     put(manifests.IDENTITIES, identities, "identify", "identify")
+    put(manifests.BOXES, boxes_of(crops), "isolate", "isolate")
+    put(manifests.DETECTIONS, [], "detect", "detect")
     for r in range(rounds):
         steps = 200
         loss = 2 * np.exp(-(r * steps + np.arange(steps)) / 150) + 0.3 + rng.normal(0, 0.08, steps)
@@ -166,6 +211,9 @@ def make_run(
                     )
                 )  # fmt: skip
     put(manifests.RANKINGS, rankings, "evaluate", "evaluate")
+    put(
+        manifests.CONFUSIONS, confused(crops) if rankings and len(cameras) > 1 else [], "evaluate", "evaluate"
+    )
     put(manifests.MEASURES, [], "evaluate", "evaluate")
     if metrics is not None:
         (run_dir / "evaluate" / "metrics.json").write_text(json.dumps(metrics))
@@ -174,7 +222,7 @@ def make_run(
     return Context(
         settings=ReportConfig(**settings), run_dir=run_dir, out=out, seed=0, device="cpu",
         sources={
-            "site": SimpleNamespace(name="", timezone=timezone),
+            "site": a_site(cameras, timezone),
             "cut": (DAY_US + 3600 * S, DAY_US + 5 * 3600 * S),
         },
         inputs=inputs, outputs={},
@@ -236,7 +284,7 @@ NO_TRUTH = {
 class _Page(HTMLParser):
     """Elements, their attributes and the text a reader sees; fails on tags that do not match."""
 
-    VOID = frozenset({"meta", "link", "img", "br"})
+    VOID = frozenset({"meta", "link", "img", "br", "input"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -311,7 +359,9 @@ def test_with_truth(tmp_path: Path) -> None:
     assert "69.2 %" in page.text and "After round 1 (chosen as final)" in page.text
     assert "87.0 %" in page.text and "1.31" in page.text and "160 queries of 47 people" in page.text
     assert "No labels were given" not in page.text
-    assert len(page.all("svg")) == 2 + 6 + 1  # two recordings, six curves, people by number of cameras
+    assert (
+        len(page.all("svg")) == 2 + 6 + 1 + 3
+    )  # two recordings, six curves, people by number of cameras, map and two ways
     assert page.text.count("Person 4") == 1 or "Look at these first" in page.text
 
 
@@ -373,13 +423,13 @@ def test_three_hundred_people_go_over_pages(tmp_path: Path) -> None:
 
 
 def test_names_never_run_and_survive(tmp_path: Path) -> None:
-    ctx = make_run(tmp_path / "r with space Ü", 3, (EVIL, "a b/c", "門 2"), metrics=TRUTH)
+    ctx = make_run(tmp_path / "r with space Ü", 3, (EVIL, "a b c", "門 2"), metrics=TRUTH)
     page = build(ctx)
     check_whole(ctx)
     assert len(page.all("script")) == 1  # ours
     assert EVIL in page.text and "門 2" in page.text
     html = (ctx.out / "index.html").read_text(encoding="utf-8")
-    assert "<script>alert" not in html
+    assert "<img src=x" not in html
     policy = next(a["content"] for a in page.all("meta") if "content" in a and "default-src" in a["content"])
     assert "default-src 'none'" in policy and "script-src 'sha256-" in policy
     assert "unsafe-inline" not in policy.partition("script-src")[2]
