@@ -124,6 +124,8 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
                 self.send(200, "image/jpeg", found) if found else self.send(
                     404, "text/plain", b"no such picture"
                 )
+            elif url.path == "/favicon.ico":  # every browser asks; there is none
+                self.send(204, "image/x-icon", b"")
             else:
                 self.send(404, "text/plain", b"no such page")
 
