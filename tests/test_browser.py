@@ -45,9 +45,13 @@ class Visit:
         self.wrong: list[str] = []
         self.page.on("console", lambda said: self.wrong.append(said.text))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("requestfailed", lambda asked: self.wrong.append(f"failed: {asked.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("request", lambda asked: asked.url.startswith(allowed) or self.wrong.append(asked.url))
         self.page.goto(url)
+
+    def _failed(self, asked: Any) -> None:
+        if asked.failure != "net::ERR_ABORTED":  # left behind by going to the next page
+            self.wrong.append(f"{asked.failure}: {asked.url}")
 
     def keep(self, name: str) -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)
