@@ -65,7 +65,7 @@ BUDGET = {
     "tmc": "run.rounds=3 train.round_steps=32",
 }
 # Measured is the network of the last round, as the papers do it, and not what `identify` would choose.
-SHARED = "identify.signal=last identify.crops_per_tracklet=4 evaluate.own_crops=4"
+SHARED = "identify.signal=last identify.crops_per_tracklet=4"
 COLUMNS = {
     "rank-1": ("final", "rank1"),
     "mAP": ("final", "mean_ap"),
@@ -188,6 +188,7 @@ def measure(base: Path, run: Path, method: str, sets: str, *words: str) -> dict[
     return {
         **{name: found["reid"][name] for name in ("start", "final", "supervised", "end_to_end")},
         "rounds": rounds,
+        "signals": found["label_free"]["states"],
         "labels": {k: found["association"][k] for k in ("precision", "recall", "f")},
         "identities_idf1": found["identities"]["idf1"],
         "final_state": found["final_state"],

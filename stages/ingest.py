@@ -94,7 +94,7 @@ def run(ctx: Context) -> None:
             f"VIDEOS: none of the {len(videos)} files can be read, the first of them is {videos.path.iloc[0]}: "
             f"{videos.note.iloc[0]}; name recordings that a video player opens."
         )
-    for line in inventory(videos):
+    for line in (*inventory(videos), together(videos)):
         ctx.say(line)
     good = videos[videos.status == "ok"]
     ctx.note(
@@ -299,6 +299,39 @@ def inventory(videos: pd.DataFrame) -> list[str]:
             f"{start:%Y-%m-%d %H:%M:%S}  {end:%Y-%m-%d %H:%M:%S}  ({source})"
         )
     return lines
+
+
+def together(videos: pd.DataFrame, reach_s: float = 3600.0) -> str:
+    """Can people of these recordings be found again in another camera? One sentence, before anybody was looked for.
+
+    reach_s: two recordings farther apart in time than this share nobody, or nobody who could be told.
+    """
+    good = videos[videos.status == "ok"]
+    cameras = sorted(good.camera_id.unique())
+    if len(cameras) < 2:
+        return "One camera: people will be followed, and there is no second one to find them again in."
+    timed = good[good.time_source != "assumed"]
+    if timed.camera_id.nunique() < 2:
+        return "No two cameras have a known clock, so walking times cannot help: give start times in the site file or the names."
+    reach = round(reach_s * 1e6)
+    alone = [
+        camera
+        for camera, own in timed.groupby("camera_id")
+        if not any(
+            (
+                (timed.camera_id != camera)
+                & (timed.t_start_us <= end + reach)
+                & (timed.t_end_us >= start - reach)
+            ).any()
+            for start, end in zip(own.t_start_us, own.t_end_us, strict=True)
+        )
+    ]
+    if alone:
+        return (
+            f"{', '.join(map(str, alone[:5]))}: no other camera recorded within {reach_s / 3600:g} h of it, so hardly anybody "
+            "can be found again there."
+        )
+    return f"{len(cameras)} cameras recorded together; whether enough people pass by, the report says when they have been found."
 
 
 STAGE = Stage(

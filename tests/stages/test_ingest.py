@@ -166,3 +166,17 @@ def test_market_site(tmp_path: Path, footage: Path) -> None:
     assert list(table.index) == [p.stem for p in sorted(folder.glob("*.mp4"))]
     assert sorted(table.frames.unique()) == [2264, 2660]
     assert table.t_start_us["cam1_20260501T080000Z"] == T0
+
+
+def test_whether_people_can_be_found_again_is_said_before_hours_are_spent() -> None:
+    hour = 3_600_000_000
+    videos = pd.DataFrame(
+        [(c, T0 + int(s * hour), T0 + int((s + 1) * hour)) for c, s in (("a", 0), ("b", 0.5), ("c", 30))],
+        columns=["camera_id", "t_start_us", "t_end_us"],
+    ).assign(status="ok", time_source="name")
+    assert ingest.together(videos).startswith("c: no other camera recorded within 1 h of it")
+    assert ingest.together(videos[:2]).startswith("2 cameras recorded together")
+    assert ingest.together(videos[:1]).startswith("One camera")
+    assert "No two cameras have a known clock" in ingest.together(videos.assign(time_source="assumed"))
+    later = videos.assign(t_start_us=videos.t_start_us.where(videos.camera_id != "c", T0 + 2 * hour))
+    assert ingest.together(later).startswith("3 cameras recorded together")  # b ended half an hour before
