@@ -6,7 +6,7 @@ The cut is a time. The headline ranks features of true boxes of the test time; s
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from pipeline.manifests import (  # isort: skip
     SUPERVISED_MODEL, TRACKLETS, VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
-from stages.reid.pooling import POOLING_IS
+from stages.reid.pooling import Pooling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class EvaluateConfig(Settings):
     min_visibility: float = Field(0.4, ge=0, le=1, description="true boxes seen less are not cropped")
     own_crops: int = Field(16, ge=2, description="crops per tracklet of ours, evenly spread in time")
     min_score: float = Field(0.3, ge=0, le=1, description="detections of lower confidence are not measured")
-    pooling: Literal["mean", "max", "hull"] = Field("mean", description=POOLING_IS)
+    pooling: Pooling = "mean"
     draws: int = Field(2000, ge=100, description="bootstrap resamples of the people")
     confusions: int = Field(24, ge=0, description="queries answered worst that are kept as pictures")
     signal_tracklets: int = Field(

@@ -6,13 +6,13 @@ For each query, entries of its person in its camera are left out, junk is left o
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, MEASURES, MODEL, PROTOCOL, PROTOCOL_CROPS, RANKINGS, TRACKLETS
 from pipeline.stage import Context, Settings, Stage
-from stages.reid.pooling import POOLING_IS
+from stages.reid.pooling import Pooling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ class RankConfig(Settings):
     pictures_per_tracklet: int | None = Field(
         None, ge=1, description="pictures that stand for a tracklet, evenly spread; null: all"
     )
-    pooling: Literal["mean", "max", "hull"] = Field("mean", description=POOLING_IS)
+    pooling: Pooling = "mean"
 
 
 def run(ctx: Context) -> None:
@@ -36,6 +36,7 @@ def run(ctx: Context) -> None:
     from data.datasets.benchmark import DATASETS
     from stages.dataset import thinned
     from stages.evaluate import flat
+    from stages.evaluation.retrieval import summary
     from stages.evaluation.states import model_states
 
     name, _, trial = ctx.source("dataset")
@@ -46,7 +47,7 @@ def run(ctx: Context) -> None:
     for state in ctx.progress(model_states(ctx), "ranking"):
         rows = ranked(ctx, state, pictures, test)
         rankings.append(rows.assign(state=state.name))
-        reid.append({"state": state.name, **scores(rows)})
+        reid.append({"state": state.name, **summary(rows, RANKS)})
     metrics = {
         "dataset": name, "trial": trial, "trials": DATASETS[name][1],
         "method": ctx.method if ctx.has(ASSOCIATIONS) else "with its labels",
@@ -89,18 +90,6 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
     # A query whose person nobody else shows has nothing to find: the protocols leave it out.
     rows = rows.assign(first_match_rank=first, average_precision=precision, inverse_negative_penalty=inp)
     return rows[matches > 0].astype({"first_match_rank": "int32", "average_precision": np.float64})
-
-
-def scores(rows: pd.DataFrame) -> dict[str, float | None]:
-    """CMC at `RANKS`, mAP and mINP; None where there was no query."""
-    if rows.empty:
-        return {**{f"rank{r}": None for r in RANKS}, "mean_ap": None, "mean_inp": None}
-    found: dict[str, float | None] = {f"rank{r}": float((rows.first_match_rank < r).mean()) for r in RANKS}
-    return {
-        **found,
-        "mean_ap": float(rows.average_precision.mean()),
-        "mean_inp": float(rows.inverse_negative_penalty.mean()),
-    }
 
 
 def label_scores(ctx: Context, path: Any, protocol: pd.DataFrame) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import Field
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, PEOPLE, SUPERVISED_MODEL, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Settings, Stage
+from stages.methods import Light
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +32,7 @@ class SupervisedConfig(Settings):
     margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="white balance, exposure, gamma and contrast are varied by up to this factor",
-    )
+    light: Light = 0.0
 
 
 def run(ctx: Context) -> None:

@@ -6,6 +6,8 @@ camera is removed from the gallery.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -13,7 +15,7 @@ from stages.reid.ranking import Ranking, rank
 
 ROWS = ("query_id", "pid", "camera_id", "first_match_rank", "average_precision", "inverse_negative_penalty")
 
-SUMMARY = ("rank1", "rank5", "rank10", "mean_ap", "mean_inp")
+RANKS = (1, 5, 10)
 
 
 def appearances(crops: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
@@ -155,16 +157,16 @@ def _rank(
     )
 
 
-def summary(rows: pd.DataFrame) -> dict[str, float | None]:
-    """rank1, rank5, rank10, mean_ap, mean_inp of RANKINGS rows of one state; None without queries.
+def summary(rows: pd.DataFrame, ranks: Sequence[int] = RANKS) -> dict[str, float | None]:
+    """rank1, rank5 …, mean_ap, mean_inp of RANKINGS rows of one state; None without queries.
 
     A missed query is a wrong one.
     """
     if rows.empty:
-        return dict.fromkeys(SUMMARY)
+        return dict.fromkeys([*(f"rank{r}" for r in ranks), "mean_ap", "mean_inp"])
     first = rows.first_match_rank
     return {
-        **{f"rank{r}": float(((first >= 0) & (first < r)).mean()) for r in (1, 5, 10)},
+        **{f"rank{r}": float(((first >= 0) & (first < r)).mean()) for r in ranks},
         "mean_ap": float(rows.average_precision.mean()),
         "mean_inp": float(rows.inverse_negative_penalty.mean()),
     }

@@ -11,7 +11,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
 
     from camera_topology.site import Site
     from pipeline.stage import Settings
+
+Light = Annotated[
+    float,
+    Field(
+        ge=0, lt=1, description="white balance, exposure, gamma and contrast are varied by up to this factor"
+    ),
+]
 
 METHODS = {
     name: f"stages.methods.{name}"

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage
+from stages.methods import Footage, Light
 from stages.reid.within_camera import crop_rows, within_camera_labels
 
 if TYPE_CHECKING:
@@ -73,12 +73,7 @@ class TrainConfig(Settings):
         lt=1,
         description="of the running mean of the weights, which is used in the end; null: none",
     )
-    light: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="white balance, exposure, gamma and contrast are varied by up to this factor",
-    )
+    light: Light = 0.0
 
 
 def associate(

@@ -26,7 +26,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
-from stages.methods import Footage
+from stages.methods import Footage, Light
 from stages.reid.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -84,12 +84,7 @@ class TrainConfig(Settings):
     round_steps: int = Field(150, ge=0, description="optimiser steps of every later round")
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="white balance, exposure, gamma and contrast are varied by up to this factor",
-    )
+    light: Light = 0.0
 
 
 def associate(

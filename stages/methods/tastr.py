@@ -27,7 +27,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage
+from stages.methods import Footage, Light
 from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
@@ -85,12 +85,7 @@ class TrainConfig(Settings):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate of round 0; the paper: 3e-4")
     round_learning_rate: float = Field(5e-4, gt=0, description="Adam's start rate of every later round")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="white balance, exposure, gamma and contrast are varied by up to this factor",
-    )
+    light: Light = 0.0
 
 
 def associate(

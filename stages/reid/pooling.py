@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-POOLING_IS = (
-    "how pictures become one feature: their mean, their largest values (DAL), or the point of their affine hull nearest to "
-    "their median (RACE)"
-)
+Pooling = Annotated[
+    Literal["mean", "max", "hull"],
+    Field(
+        description="how pictures become one feature: their mean, their largest values (DAL), or the point of their affine "
+        "hull nearest to their median (RACE)"
+    ),
+]
 
 
 def mean(

@@ -17,6 +17,7 @@ from pipeline.__main__ import main, open_run, parser
 from pipeline.errors import UserError
 from pipeline.manifests import CROPS, PROTOCOL, RANKINGS, TRACKLETS, VIDEOS
 from stages import dataset, rank
+from stages.evaluation.retrieval import summary
 from stages.reid.pooling import POOLING
 
 PEOPLE, CAMERAS, IMAGES = 8, 2, 3
@@ -242,7 +243,7 @@ def test_scores_of_no_query() -> None:
             "inverse_negative_penalty": [1.0, 0.2, 0.0],
         }
     )
-    assert rank.scores(rows) == {
+    assert summary(rows, rank.RANKS) == {
         "rank1": 1 / 3,
         "rank5": 2 / 3,
         "rank10": 2 / 3,
@@ -250,4 +251,4 @@ def test_scores_of_no_query() -> None:
         "mean_ap": 0.5,
         "mean_inp": pytest.approx(0.4),
     }
-    assert set(rank.scores(rows[:0]).values()) == {None}
+    assert set(summary(rows[:0], rank.RANKS).values()) == {None}
