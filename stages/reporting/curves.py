@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from stages.evaluation.verdict import WITNESSES
 from stages.reporting import svg
 
 _MAX_POINTS = 400
@@ -120,6 +121,27 @@ def states(metrics: Mapping[str, Any], missing: str) -> Plot:
     elif final:
         caption += f" The final network is the {final}: rank-1 {svg.percent((reid.get('final') or {}).get('rank1') or 0.0)}."
     return Plot(title, caption, drawing, [("s0", "rank-1"), ("s1", "mAP")])
+
+
+def signals(metrics: Mapping[str, Any]) -> Plot:
+    """The signals without truth from the start over the rounds, on the held-out time."""
+    title = "Signals without truth per state"
+    read = metrics.get("label_free") or {}
+    found = [s for s in read.get("states") or [] if s["state"] == "start" or s["state"].startswith("round-")]
+    lines = []
+    for colour, name in zip(("s0", "s1", "s2"), WITNESSES, strict=False):
+        at = [i for i, state in enumerate(found) if state.get(name) is not None]
+        if at:
+            y = [float(found[i][name]) for i in at]
+            lines.append(svg.Series(name.replace("_", " "), at, y, colour, dots=True))
+    if not lines:
+        return Plot(title, "", missing="The held-out time has too few long tracklets for these signals.")
+    drawing = svg.line_chart(
+        lines, title=title, x_label="round", y_label="per cent", y_format=svg.percent,
+        x_names=["start" if s["state"] == "start" else str(s["round"]) for s in found],
+    )  # fmt: skip
+    caption = f"On {read['tracklets']} tracklets that training did not see; larger is better."
+    return Plot(title, caption, drawing, [(s.colour, s.label) for s in lines])
 
 
 def cmc(rankings: pd.DataFrame, missing: str, last_rank: int = 20) -> Plot:

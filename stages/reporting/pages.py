@@ -173,6 +173,7 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
             ),
             curves.links_per_round(found.links),
             curves.health(found.selection),
+            curves.signals(found.metrics),
         ],
         "stages": found.stages,
         "settings": found.settings,

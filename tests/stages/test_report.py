@@ -103,8 +103,8 @@ def test_with_truth(tmp_path: Path) -> None:
     assert "87.0 %" in page.text and "1.31" in page.text and "160 queries of 47 people" in page.text
     assert "No labels were given" not in page.text
     assert (
-        len(page.all("svg")) == 2 + 6 + 1 + 3
-    )  # two recordings, six curves, people by number of cameras, map and two ways
+        len(page.all("svg")) == 2 + 7 + 1 + 3
+    )  # two recordings, seven curves, people by number of cameras, map and two ways
     assert page.text.count("Person 4") == 1 or "Look at these first" in page.text
 
 
