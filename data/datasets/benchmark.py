@@ -156,6 +156,35 @@ def bounding_boxes(
     yield from single_frames(pictures(root / "bounding_box_test", what), named, "test", gallery=True)
 
 
+def by_person_and_tracklet(
+    root: Path, name: str, named: Callable[[Path], tuple[str, int | None] | None]
+) -> Iterator[Seen]:
+    """Folders train, query and gallery, in each a folder per person, in it one per tracklet, in it its frames.
+
+    named: camera and time (µs, None where not known) of a frame; None for a file that is no frame. The camera is the first's.
+    """
+    what = f"{name} has train, query and gallery, by person and tracklet"
+    for folder, part in (("train", "train"), ("query", "test"), ("gallery", "test")):
+        for person in sorted(p for p in need(root / folder, what).iterdir() if p.is_dir()):
+            for tracklet in sorted(p for p in person.iterdir() if p.is_dir()):
+                frames = [(p, found) for p in pictures(tracklet, what) if (found := named(p))]
+                if frames:
+                    times = [t for _, (_, t) in frames if t is not None]
+                    yield Seen(
+                        f"{part}/{folder}/{person.name}/{tracklet.name}", frames[0][1][0], int(person.name), part,
+                        folder == "query", folder == "gallery", [p for p, _ in frames], times or None,
+                    )  # fmt: skip
+
+
+def across_two(
+    cameras: tuple[str, str], camera: str, person: str, pid: int, part: str, paths: Sequence[Path]
+) -> Seen:
+    """A sequence of a set in which the first of two cameras asks and the second answers."""
+    test = part == "test"
+    asks, answers = test and camera == cameras[0], test and camera == cameras[1]
+    return Seen(f"{part}/{camera}/{person}", camera, pid, part, asks, answers, paths)
+
+
 def pictures(folder: Path, what: str) -> list[Path]:
     """Sorted JPEG and PNG files of a folder.
 

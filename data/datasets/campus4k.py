@@ -11,21 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.datasets.benchmark import Seen, need, pictures
+from data.datasets.benchmark import Seen, by_person_and_tracklet
 
 _US_PER_FRAME = 1_000_000 / 30
 
 
 def read(root: Path) -> Iterator[Seen]:
     """1,843 tracklets to train (695 persons), 695 queries, 1,311 in the gallery."""
-    for folder, part in (("train", "train"), ("query", "test"), ("gallery", "test")):
-        home = need(root / folder, "Campus-4K has train, query and gallery, by person and tracklet")
-        for person in sorted(p for p in home.iterdir() if p.is_dir()):
-            for tracklet in sorted(p for p in person.iterdir() if p.is_dir()):
-                paths = [p for p in pictures(tracklet, "a folder of frames") if p.name[9:14].isdecimal()]
-                if paths:
-                    yield Seen(
-                        f"{part}/{folder}/{person.name}/{tracklet.name}", f"c{paths[0].name[6]}", int(person.name), part,
-                        folder == "query", folder == "gallery", paths,
-                        [round(int(p.name[9:14]) * _US_PER_FRAME) for p in paths],
-                    )  # fmt: skip
+    yield from by_person_and_tracklet(root, "Campus-4K", named)
+
+
+def named(path: Path) -> tuple[str, int] | None:
+    """Camera and time, µs, of a frame; None for another file."""
+    if not path.name[9:14].isdecimal():
+        return None
+    return f"c{path.name[6]}", round(int(path.name[9:14]) * _US_PER_FRAME)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.datasets.benchmark import Seen, bounding_boxes, need, pictures
+from data.datasets.benchmark import Seen, bounding_boxes, by_person_and_tracklet
 from pipeline.errors import UserError
 
 # First frame of each camera on the common clock (DukeMTMC's own readme); times of two cameras compare after adding it.
@@ -53,22 +53,16 @@ def read_tracklets(root: Path) -> Iterator[Seen]:
 
 def read_video(root: Path) -> Iterator[Seen]:
     """2,196 tracklets to train (702 persons), 702 queries, 2,636 in the gallery, where they are found."""
-    for folder, part in (("train", "train"), ("query", "test"), ("gallery", "test")):
-        home = need(root / folder, "DukeMTMC-VideoReID has train, query and gallery, by person and tracklet")
-        for person in sorted(p for p in home.iterdir() if p.is_dir()):
-            for tracklet in sorted(p for p in person.iterdir() if p.is_dir()):
-                paths = pictures(tracklet, "a folder of frames")
-                if not paths:
-                    continue
-                camera = re.search(r"\d_?C(\d)_?F", paths[0].name)
-                if camera is None:
-                    raise UserError(
-                        f"{paths[0]}: no camera in its name; wanted is 0001_C5_F0001_X207687.jpg or 0001C5F0001X207687.jpg."
-                    )
-                yield Seen(
-                    f"{part}/{folder}/{person.name}/{tracklet.name}", f"c{camera[1]}", int(person.name), part,
-                    folder == "query", folder == "gallery", paths,
-                )  # fmt: skip
+    yield from by_person_and_tracklet(root, "DukeMTMC-VideoReID", _frame)
+
+
+def _frame(path: Path) -> tuple[str, None]:
+    camera = re.search(r"\d_?C(\d)_?F", path.name)
+    if camera is None:
+        raise UserError(
+            f"{path}: no camera in its name; wanted is 0001_C5_F0001_X207687.jpg or 0001C5F0001X207687.jpg."
+        )
+    return f"c{camera[1]}", None
 
 
 def named(name: str) -> tuple[int, str, int] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.datasets.benchmark import Seen, matlab, need, pictures
+from data.datasets.benchmark import Seen, across_two, matlab, need, pictures
 
 CAMERAS = ("cam1", "cam2")
 
@@ -66,16 +66,7 @@ def one(root: Path, camera: str, person: str, part: str) -> Seen:
         sequence if sequence.is_dir() else home / "images" / camera / person,
         "iLIDS-VID has images and sequences",
     )
-    test = part == "test"
-    return Seen(
-        f"{part}/{camera}/{person}",
-        camera,
-        int(person[-3:]),
-        part,
-        test and camera == "cam1",
-        test and camera == "cam2",
-        paths,
-    )
+    return across_two(CAMERAS, camera, person, int(person[-3:]), part, paths)
 
 
 def _home(root: Path) -> Path:

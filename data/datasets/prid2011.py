@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets.benchmark import Seen, matlab, need, pictures
+from data.datasets.benchmark import Seen, across_two, matlab, need, pictures
 
 SHARED = 200
 MIN_FRAMES = 27
@@ -29,7 +29,14 @@ def read(root: Path, trial: int) -> Iterator[Seen]:
     test = set(_order(root, len(long), trial)[: len(long) // 2])
     for i, person in enumerate(long):
         for camera in CAMERAS:
-            yield _seen(camera, person, "test" if i in test else "train", found[camera][person])
+            yield across_two(
+                CAMERAS,
+                camera,
+                f"{person:04d}",
+                person,
+                "test" if i in test else "train",
+                found[camera][person],
+            )
 
 
 def read_wild(root: Path, trial: int, shared: int = 100, sequences_per_camera: int = 300) -> Iterator[Seen]:
@@ -45,7 +52,8 @@ def read_wild(root: Path, trial: int, shared: int = 100, sequences_per_camera: i
     ).tolist()
     for person in both:
         for camera in CAMERAS:
-            yield _seen(camera, person, "train" if person in both[:shared] else "test", found[camera][person])
+            part = "train" if person in both[:shared] else "test"
+            yield across_two(CAMERAS, camera, f"{person:04d}", person, part, found[camera][person])
     strangers = {c: random.permutation([p for p in found[c] if p > SHARED]).tolist() for c in CAMERAS}
     from_a = strangers["cam_a"][: sequences_per_camera - shared]
     from_b = strangers["cam_b"][: 2 * (sequences_per_camera - shared) - len(from_a)]
@@ -53,7 +61,7 @@ def read_wild(root: Path, trial: int, shared: int = 100, sequences_per_camera: i
         for person in persons:
             # Person 201 of A is not person 201 of B.
             pid = person if camera == "cam_a" else 1000 + person
-            yield _seen(camera, pid, "train", found[camera][person])
+            yield across_two(CAMERAS, camera, f"{pid:04d}", pid, "train", found[camera][person])
 
 
 def sequences(root: Path, camera: str) -> dict[int, list[Path]]:
@@ -75,16 +83,3 @@ def _order(root: Path, count: int, trial: int) -> list[int]:
         if table.shape[1] == count:
             return [int(i) - 1 for i in table[trial]]
     return [int(i) for i in np.random.default_rng(trial).permutation(count)]
-
-
-def _seen(camera: str, pid: int, part: str, paths: list[Path]) -> Seen:
-    test = part == "test"
-    return Seen(
-        f"{part}/{camera}/{pid:04d}",
-        camera,
-        pid,
-        part,
-        test and camera == "cam_a",
-        test and camera == "cam_b",
-        paths,
-    )
