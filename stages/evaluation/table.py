@@ -98,6 +98,13 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     ):
         values = ", ".join(f"{name} {_value(key, m[section][key])}" for name, key in keys)
         lines.append(f"  {label:<20}{values}")
+        if section == "tracking" and len(cameras := m["tracking"].get("cameras") or {}) > 1:
+            lines += [
+                f"    {camera:<18}" + ", ".join(f"{name} {_value(key, own[key])}" for name, key in _FOLLOWED)
+                for camera, own in sorted(cameras.items(), key=lambda item: (item[1]["hota"] or 0, item[0]))[
+                    :_CAMERAS
+                ]
+            ]
         if section == "association":
             lines += [
                 f"    of round {r['round']:<7}"
@@ -143,6 +150,7 @@ def published(dataset: str, method: str) -> dict[str, Any]:
     return known.get(dataset, {}).get(method, {})
 
 
+_CAMERAS = 8  # printed, those followed worst first
 _LINKED = (("precision", "precision"), ("recall", "recall"), ("F", "f"))
 _FOLLOWED = (("HOTA", "hota"), ("IDF1", "idf1"), ("MOTA", "mota"), ("purity", "purity"), ("switches", "switches"),
              ("tracklets per person and camera", "r_fm"), ("persons per tracklet", "r_sw"))  # fmt: skip
