@@ -39,7 +39,7 @@ def main() -> None:
             for truth in ("rank1", "mean_ap"):
                 rho, low, high = correlation(runs, signal, truth)
                 row[f"Spearman with {truth}"] = f"{rho:+.2f} ({low:+.2f} to {high:+.2f})"
-                values[f"{site}/{signal}/{truth}"] = [rho, low, high]
+                values[f"{site}/{signal}/{truth}"] = [None if np.isnan(v) else v for v in (rho, low, high)]
             right, asked = agreement(runs, signal)
             row["tells better from worse"] = f"{right} of {asked}"
             rows.append(row)
@@ -69,7 +69,8 @@ def correlation(runs: list[Run], signal: str, truth: str, seed: int = 0) -> tupl
     for _ in range(DRAWS):
         chosen = rng.integers(0, len(known), len(known))
         drawn.append(rho([pair for i in chosen for pair in known[i]]))
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    known_draws = [r for r in drawn if not np.isnan(r)]
+    low, high = np.quantile(known_draws, [0.025, 0.975]) if known_draws else (float("nan"),) * 2
     return rho([pair for run in known for pair in run]), float(low), float(high)
 
 

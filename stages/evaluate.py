@@ -158,7 +158,7 @@ def _label_free(
         )
         if state.name == final.name:
             found["links"] = signals.link_values(matches, camera)
-            found["cameras"] = signals.camera_values(values[state.name]["split_crops"], camera)
+            found["cameras"] = signals.camera_values(values[state.name]["split_halves"], camera)
     found["tracklets"], found["final_state"] = len(tracklets), final.name
     found["final_minus_start"] = {
         name: signals.difference(

@@ -307,31 +307,46 @@ def together(videos: pd.DataFrame, reach_s: float = 3600.0) -> str:
     reach_s: two recordings farther apart in time than this share nobody, or nobody who could be told.
     """
     good = videos[videos.status == "ok"]
-    cameras = sorted(good.camera_id.unique())
-    if len(cameras) < 2:
+    if good.camera_id.nunique() < 2:
         return "One camera: people will be followed, and there is no second one to find them again in."
     timed = good[good.time_source != "assumed"]
+    unknown = sorted(set(good.camera_id) - set(timed.camera_id))
+    clocks = "" if not unknown else f" {_some(unknown)}: clock not known, so walking times say nothing there."
     if timed.camera_id.nunique() < 2:
-        return "No two cameras have a known clock, so walking times cannot help: give start times in the site file or the names."
-    reach = round(reach_s * 1e6)
-    alone = [
-        camera
-        for camera, own in timed.groupby("camera_id")
-        if not any(
-            (
-                (timed.camera_id != camera)
-                & (timed.t_start_us <= end + reach)
-                & (timed.t_end_us >= start - reach)
-            ).any()
-            for start, end in zip(own.t_start_us, own.t_end_us, strict=True)
-        )
-    ]
-    if alone:
+        return f"Walking times cannot help:{clocks} Give start times in the site file or in the file names."
+    groups = _in_reach(timed, round(reach_s * 1e6))
+    within = f"within {reach_s / 3600:g} h of each other"
+    if len(groups) == 1:
         return (
-            f"{', '.join(map(str, alone[:5]))}: no other camera recorded within {reach_s / 3600:g} h of it, so hardly anybody "
-            "can be found again there."
+            f"{len(groups[0])} cameras recorded {within}; whether enough people pass by, the report says when they have been "
+            f"found.{clocks}"
         )
-    return f"{len(cameras)} cameras recorded together; whether enough people pass by, the report says when they have been found."
+    parts = "; ".join(_some(group) for group in groups[:4]) + ("; …" if len(groups) > 4 else "")
+    return f"Not all cameras recorded {within}, and people can be found again only inside each of these groups: {parts}.{clocks}"
+
+
+def _in_reach(videos: pd.DataFrame, reach_us: int) -> list[list[str]]:
+    """Groups of cameras whose recordings are linked by less than ``reach_us`` between two of them, the largest first."""
+    import numpy as np
+    from scipy.sparse.csgraph import connected_components
+
+    cameras = sorted(videos.camera_id.unique())
+    number = videos.camera_id.map({c: i for i, c in enumerate(cameras)}).to_numpy()
+    start, end = videos.t_start_us.to_numpy(), videos.t_end_us.to_numpy()
+    near = np.zeros((len(cameras), len(cameras)), bool)
+    order = np.argsort(start, kind="stable")
+    reached = np.full(len(cameras), -(10**18))  # until when each camera's recordings so far reach
+    for i in order:
+        near[number[i], reached >= start[i] - reach_us] = True
+        reached[number[i]] = max(reached[number[i]], end[i])
+    _, label = connected_components(near, directed=False)
+    groups = [[c for c, own in zip(cameras, label, strict=True) if own == g] for g in range(label.max() + 1)]
+    return sorted(groups, key=lambda group: (-len(group), group))
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    """'a, b', or 'a, b, c, d, e and 2 more'."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 STAGE = Stage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ from pipeline.manifests import (
     VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ReportConfig(Settings):
@@ -50,10 +53,12 @@ class ReportConfig(Settings):
 def run(ctx: Context) -> None:
     from stages.reid.training_part import clock_std_s
     from stages.reporting import pages, provenance
+    from stages.reporting.archive import ARCHIVE
     from stages.reporting.clock import make_clock
     from stages.reporting.thumbs import clearest_crops
 
     site = ctx.source("site")
+    boxes = ctx.read(BOXES)
     videos = ctx.read(VIDEOS)
     receipts = provenance.receipts([path for paths in ctx.inputs.values() for path in paths], ctx.run_dir)
     found = pages.Findings(
@@ -73,13 +78,24 @@ def run(ctx: Context) -> None:
         clock=make_clock(videos, site.timezone),
         site=site,
         clock_std_s=clock_std_s(videos),
-        boxes=ctx.read(BOXES),
-        heads=ctx.read(DETECTIONS) if ctx.settings.privacy == "blur" else None,
+        boxes=boxes,
+        heads=_heads(ctx, boxes) if ctx.settings.privacy == "blur" else None,
         confusions=ctx.read(CONFUSIONS),
         cut=ctx.source("cut") if (videos.status == "ok").any() else None,
     )
+    (ctx.run_dir / ARCHIVE).unlink(
+        missing_ok=True
+    )  # of an earlier report, perhaps with heads that this one hides
     count = pages.write(found, ctx.run_dir, ctx.out, ctx.settings)
     ctx.note(pages=count)
+
+
+def _heads(ctx: Context, boxes: pd.DataFrame) -> pd.DataFrame:
+    """Every box in which somebody is: as detected, and as followed where detection missed."""
+    import pandas as pd
+
+    columns = ["video_id", "t_utc_us", "x1", "y1", "x2", "y2"]
+    return pd.concat([ctx.read(DETECTIONS)[columns], boxes[columns]], ignore_index=True)
 
 
 def _training_logs(ctx: Context) -> list[tuple[int, Any]]:

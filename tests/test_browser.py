@@ -82,6 +82,11 @@ def test_the_report_in_a_browser(browser: Any, tmp_path: Path) -> None:
     doubtful = cards.count()
     assert 0 < doubtful < 60 and page.locator("#cards > .person:visible:not(:has(.doubtful))").count() == 0
     page.uncheck("#only-doubtful")
+    # A link to a card that the filter hides shows it all the same.
+    page.fill("#filter", "nobody")
+    page.evaluate(f"location.hash = 'person-{number}'")
+    page.locator(f"#person-{number}:visible").wait_for()
+    assert page.input_value("#filter") == "" and cards.count() == 60
     # A doubtful person leads to the card among all people, wherever that is.
     link = page.locator("#doubtful h4 a").first
     name = link.inner_text()

@@ -16,6 +16,7 @@ from stages.evaluation.bootstrap import interval
 from stages.reid.association import euclidean_distances
 from stages.reid.evidence import Matches
 from stages.reid.health import split_hits, time_fitting_matches
+from stages.reid.rows import split_halves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +27,11 @@ Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 PER_TRACKLET = {
-    "split_halves": "the first half of a tracklet finds its own second half among everybody's",
+    "split_halves": "the first half of a tracklet finds its own second half among those of its camera",
     "split_crops": "a single first crop finds a single last crop of its own tracklet among everybody's",
     "possible_neighbour": "the nearest other tracklet is not certainly somebody else, of those where that can be known",
     "cycle": "the nearest tracklet in another camera has this one as its nearest in turn",
-    "true_matches": "mutual matches by looks alone that are true, as far as their times tell",
+    "true_matches": "share of the other cameras in which its match by looks alone is true, as far as times tell",
 }
 OF_GROUPS = {
     "grouped": "share of tracklets that are in a group with another",
@@ -58,11 +59,11 @@ def tracklet_values(
     distance = euclidean_distances(means, means).astype(np.float64)
     matches = time_fitting_matches(means, camera, log_prior, possible)
     values = {
-        "split_halves": half_hits(features, crop_tracklet, t_us, n),
+        "split_halves": half_hits(features, crop_tracklet, t_us, camera),
         "split_crops": split_hits(features, crop_tracklet, t_us, n),
         "possible_neighbour": possible_neighbours(distance, possible),
         "cycle": cycles(distance, camera),
-        "true_matches": expected_matches(matches, n),
+        "true_matches": expected_matches(matches, camera),
     }
     return values, matches
 
@@ -74,28 +75,28 @@ def unit_means(features: Floats, index: Ints, n: int) -> Values:
     return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
 
 
-def half_hits(features: Floats, crop_tracklet: Ints, t_us: Ints, n: int) -> Values:
-    """(n,) 1 where the mean of the first 40 % of a tracklet's crops is nearest to that of its own last 40 %.
+def half_hits(features: Floats, crop_tracklet: Ints, t_us: Ints, camera: npt.NDArray[np.generic]) -> Values:
+    """(T,) 1 where the mean of the first 40 % of a tracklet's crops is nearest to that of its own last 40 %, in its camera.
 
-    NaN for tracklets of fewer than five crops. Frames that are nearly the same make it err on the high side, two
-    tracklets of one person on the low side.
+    NaN for tracklets of fewer than five crops, and for the only one of its camera. Frames that are nearly the same make it err
+    on the high side, two tracklets of one person on the low side: other cameras, where everybody has more, are left out, or
+    the network that knows people across cameras best would look worst.
     """
     import pandas as pd
 
-    from stages.reid.rows import split_halves
-
     part = split_halves(pd.DataFrame({"tracklet_id": crop_tracklet, "t_utc_us": t_us}))
-    values = np.full(n, np.nan)
-    long_enough = np.unique(crop_tracklet[part == 0])
-    if len(long_enough) < 2:
-        return values
-    first, last = (
-        unit_means(features, np.where(part == p, crop_tracklet, -1), n)[long_enough] for p in (0, 1)
-    )
-    similarity = first @ last.T
-    own = similarity.diagonal().copy()
-    np.fill_diagonal(similarity, -np.inf)
-    values[long_enough] = own > similarity.max(1)  # a tie is wrong, or a collapsed network would look good
+    values = np.full(len(camera), np.nan)
+    for name in np.unique(camera):
+        here = np.intersect1d(np.flatnonzero(camera == name), crop_tracklet[part == 0])
+        if len(here) < 2:
+            continue
+        first, last = (
+            unit_means(features, np.where(part == p, crop_tracklet, -1), len(camera))[here] for p in (0, 1)
+        )
+        similarity = first @ last.T
+        own = similarity.diagonal().copy()
+        np.fill_diagonal(similarity, -np.inf)
+        values[here] = own > similarity.max(1)  # a tie is wrong, or a collapsed network would look good
     return values
 
 
@@ -126,12 +127,13 @@ def cycles(distance: Floats, camera: npt.NDArray[np.generic]) -> Values:
     return np.where(asked > 0, hits / np.maximum(asked, 1), np.nan)
 
 
-def expected_matches(matches: Matches, n: int) -> Values:
-    """(n,) half the expected number of true matches of each tracklet, so that the mean is `true_matches_per_tracklet`."""
-    if not np.isfinite(matches.precision):
-        return np.full(n, np.nan)
-    values = np.zeros(n)
-    np.add.at(values, matches.pairs.ravel(), np.repeat(matches.weight / 2, 2))
+def expected_matches(matches: Matches, camera: npt.NDArray[np.generic]) -> Values:
+    """(T,) expected number of true matches of each tracklet over the number of other cameras, 0 to 1."""
+    others = len(np.unique(camera)) - 1
+    if not np.isfinite(matches.precision) or others < 1:
+        return np.full(len(camera), np.nan)
+    values = np.zeros(len(camera))
+    np.add.at(values, matches.pairs.ravel(), np.repeat(matches.weight / others, 2))
     return values
 
 

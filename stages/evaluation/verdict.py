@@ -10,8 +10,8 @@ from typing import Any
 
 # The signals whose order of networks follows the true one (`make bench NAME=signals`), the closest first.
 WITNESSES = {
-    "split_halves": "how often the first half of a tracklet finds its own second half",
-    "true_matches": "how many of its matches across cameras fit the walking times",
+    "split_halves": "how often the first half of a tracklet finds its own second half in its camera",
+    "true_matches": "in how many of the other cameras a tracklet is matched rightly by looks alone, as far as times tell,",
 }
 
 
@@ -33,6 +33,8 @@ def verdict(label_free: Mapping[str, Any]) -> str:
             "Whether the model got better cannot be said: the held-out time has too few long tracklets for any signal that "
             "needs no truth."
         )
+    if label_free.get("final_state") == label_free["states"][0]["state"]:
+        return f"The model is the start itself: no training on this footage made it better.{_weakest(label_free)}"
     better = [name for name in read if intervals[name][0] > 0]
     worse = [name for name in read if intervals[name][1] < 0]
     if better and worse:
@@ -50,18 +52,19 @@ def _said(label_free: Mapping[str, Any], name: str) -> str:
     start, final = values(label_free, name)
     assert start is not None and final is not None
     low, high = (100 * v for v in label_free["final_minus_start"][name])
-    verb = "rose" if final > start else "fell" if final < start else "stayed"
-    return (
-        f"{WITNESSES[name]} {verb} from {100 * start:.1f} to {100 * final:.1f} % (95 % interval of the difference: "
-        f"{low:+.1f} to {high:+.1f} points)"
-    )
+    before, after = f"{100 * start:.1f}", f"{100 * final:.1f}"
+    moved = f"{'rose' if final > start else 'fell'} from {before} to" if before != after else "stayed at"
+    return f"{WITNESSES[name]} {moved} {after} % (95 % interval of the difference: {low:+.1f} to {high:+.1f} points)"
 
 
 def _weakest(label_free: Mapping[str, Any]) -> str:
     parts = []
     if len(cameras := label_free.get("cameras") or {}) > 1:
         name = min(cameras, key=lambda c: (cameras[c], c))
-        parts.append(f"camera {name} ({100 * cameras[name]:.0f} % of its tracklets find themselves again)")
+        if cameras[name] < max(cameras.values()):
+            parts.append(
+                f"camera {name} ({100 * cameras[name]:.0f} % of its tracklets find themselves again)"
+            )
     if len(links := label_free.get("links") or {}) > 1:
         name = min(links, key=lambda link: (links[link], link))
         parts.append(f"link {name} ({100 * links[name]:.0f} % of its matches fit the walking times)")

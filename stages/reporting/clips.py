@@ -22,6 +22,7 @@ _SEARCHED_S = (
     120.0  # only the beginning of a file is looked at, or an hour would be decoded to show ten seconds
 )
 _HELD_S = 0.25  # a box stands this long where detection skipped frames
+_HIDDEN_S = 0.5  # heads stay hidden this long before and after a box was found there
 _GREY = (150, 150, 150)
 
 
@@ -74,15 +75,16 @@ def write_clip(
 
     Args:
         start_us, clock_scale: when the video began, and true seconds per second of it.
-        boxes: tracklet_id, frame, t_utc_us, x1, y1, x2, y2 of this video; hidden: boxes (frame, x1 …) whose heads are hidden.
+        boxes: tracklet_id, frame, t_utc_us, x1, y1, x2, y2 of this video; hidden: boxes (t_utc_us, x1 …) whose heads are hidden
+            in every frame half a second around them.
         identity: of each tracklet; hue: of each identity, below 0 for people of one camera.
     """
     own = boxes[(boxes.t_utc_us >= window.t_start_us - 1_000_000) & (boxes.t_utc_us < window.t_end_us)]
     by_frame = {int(str(f)): rows for f, rows in own.groupby("frame")}
-    heads = {} if hidden is None else {int(str(f)): rows for f, rows in hidden.groupby("frame")}
+    heads = None if hidden is None else hidden.sort_values("t_utc_us", ignore_index=True)
     made = io.BytesIO()
     stream = None
-    shown, shown_heads, shown_at = own.iloc[:0], None, -np.inf
+    shown, shown_at, last_ms = own.iloc[:0], -np.inf, -1
     try:
         with av.open(made, "w", format="mp4") as file:
             for frame in read_frames(video):
@@ -91,12 +93,11 @@ def write_clip(
                     shown, shown_at = by_frame[frame.index], t_us
                 elif t_us - shown_at > _HELD_S * 1e6:
                     shown = own.iloc[:0]
-                shown_heads = heads.get(frame.index, shown_heads)
                 if t_us < window.t_start_us:
                     continue
                 if t_us >= window.t_end_us:
                     break
-                picture = _drawn(frame.rgb(), shown, identity, hue, width_px, shown_heads)
+                picture = _drawn(frame.rgb(), shown, identity, hue, width_px, _around(heads, t_us))
                 if stream is None:
                     stream = file.add_stream("libx264", rate=25, options={"crf": "27", "preset": "veryfast"})
                     stream.width, stream.height, stream.pix_fmt = (
@@ -106,15 +107,25 @@ def write_clip(
                     )
                     stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
                 encoded = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                encoded.pts, encoded.time_base = round((t_us - window.t_start_us) / 1e3), Fraction(1, 1000)
+                last_ms = max(last_ms + 1, round((t_us - window.t_start_us) / 1e3))  # no two frames at once
+                encoded.pts, encoded.time_base = last_ms, Fraction(1, 1000)
                 file.mux(stream.encode(encoded))
             if stream is not None:
                 file.mux(stream.encode())
-    except UnreadableVideo:
+    except (UnreadableVideo, av.FFmpegError):
         return False  # a page with a gap beats no page
     if stream is not None:
         write_private(path, made.getvalue())
     return stream is not None
+
+
+def _around(heads: pd.DataFrame | None, t_us: float) -> npt.NDArray[np.float64]:
+    """(N, 4) boxes whose heads are hidden at an instant."""
+    if heads is None:
+        return np.zeros((0, 4))
+    first = np.searchsorted(heads.t_utc_us, t_us - _HIDDEN_S * 1e6)
+    last = np.searchsorted(heads.t_utc_us, t_us + _HIDDEN_S * 1e6, side="right")
+    return np.asarray(heads[["x1", "y1", "x2", "y2"]].iloc[first:last].to_numpy(np.float64))
 
 
 def _drawn(
@@ -123,11 +134,11 @@ def _drawn(
     identity: Mapping[str, int],
     hue: Mapping[int, float],
     width_px: int,
-    heads: pd.DataFrame | None,
+    heads: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.uint8]:
     sides = ["x1", "y1", "x2", "y2"]
-    if heads is not None:
-        image = hide_heads(image, [tuple(row) for row in heads[sides].to_numpy(float)])
+    if len(heads):
+        image = hide_heads(image, heads)
     scale = min(1.0, width_px / image.shape[1])
     size = tuple(max(2, round(side * scale) // 2 * 2) for side in (image.shape[1], image.shape[0]))
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

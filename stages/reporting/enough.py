@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from stages.reporting.people import NOBODY
@@ -12,27 +14,26 @@ ENOUGH, FEW = 50, 20
 _FEW_SHARED = 5
 
 
-def enough(table: pd.DataFrame) -> str:
-    """The sentence; ``table`` from `people.gather`, of the whole footage or of its training part."""
-    cameras = sorted(str(c) for c in table.camera_id.unique())
+def enough(table: pd.DataFrame, cameras: Sequence[str]) -> str:
+    """The sentence; ``table`` from `people.gather`, the part that training read; ``cameras``: all that recorded."""
     if len(cameras) < 2:
-        return "With people in one camera only, there is nothing to learn across cameras: add recordings of a second one."
+        return "With one camera there is nothing to learn across cameras: add recordings of a second one."
     seen = table[table.identity != NOBODY][["camera_id", "identity"]].drop_duplicates()
     n = int((seen.groupby("identity").camera_id.nunique() > 1).sum())
-    who = f"{n} {'person was' if n == 1 else 'people were'} found in two or more cameras"
+    who = f"{n} {'person was' if n == 1 else 'people were'} found in two or more cameras before the cut"
     if n < FEW:
-        return f"{who}: too few to learn from. Recordings of busier hours, or several times as long, should help most."
+        return f"{who}: too few to learn from. Recordings of busier hours, or several times as long, should help most.{_lonely(seen, cameras)}"
     verdict = (
         "enough to learn from" if n >= ENOUGH else "little to learn from; twice the footage would be better"
     )
     return f"{who}: {verdict}.{_lonely(seen, cameras)}"
 
 
-def _lonely(seen: pd.DataFrame, cameras: list[str]) -> str:
+def _lonely(seen: pd.DataFrame, cameras: Sequence[str]) -> str:
     """Cameras that share hardly anybody with the others."""
     shared = seen[seen.groupby("identity").camera_id.transform("nunique") > 1].groupby("camera_id").size()
     few = [c for c in cameras if shared.get(c, 0) < _FEW_SHARED]
-    if not few:
+    if not few or len(few) == len(cameras):
         return ""
     named = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
     return f" {named} share{'s' * (len(few) == 1)} fewer than {_FEW_SHARED} people with the others, and gain{'s' * (len(few) == 1)} least."

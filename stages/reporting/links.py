@@ -88,12 +88,12 @@ def prior_curve(
     from camera_topology.prior import pair_prior
 
     n, base = len(seconds), 10**15
+    # Tracklets longer than any of these times, or a negative one would read as a walk the other way round.
+    length = round((float(np.abs(seconds).max(initial=0)) + 1) * 1e6)
     end = np.full(n, base, np.int64)
     start = end + np.round(np.asarray(seconds) * 1e6).astype(np.int64)
     known = {c: s for c, s in clock_std_s.items() if c in (a, b)}
-    prior = pair_prior(
-        site, [a] * n, end - 1_000_000, end, [b] * n, start, start + 1_000_000, clock_std_s=known
-    )
+    prior = pair_prior(site, [a] * n, end - length, end, [b] * n, start, start + length, clock_std_s=known)
     return np.where(prior.gate, np.exp(prior.log_prior), 0.0)
 
 
@@ -119,12 +119,15 @@ def _drawing(
     low, high = shown_range(seconds)
     edges = np.linspace(low, high, _BINS + 1)
     counts, _ = np.histogram(seconds, edges)
-    x = np.linspace(edges[0], edges[-1], 121)
-    curve = prior_curve(site, a, b, x, clock_std_s)
-    flat = np.ptp(curve) < 0.02 or curve.mean() <= 0
+    x = np.linspace(low, high, 121)
+    reach = 5 * max(high - low, 60.0)
+    wide = np.linspace(low - reach, high + reach, 4001)
+    curve, everywhere = (prior_curve(site, a, b, at, clock_std_s) for at in (x, wide))
+    area = float(np.trapezoid(everywhere, wide))
+    flat = np.ptp(everywhere) < 0.02 or area <= 0
     return svg.histogram(
         counts, edges, title=f"Transit times {a} → {b}", x_label="from leaving to entering, s", y_label="people",
-        curve=None if flat else (x, curve * counts.sum() * (edges[1] - edges[0]) / max(np.trapezoid(curve, x), 1e-9)),
+        curve=None if flat else (x, curve * counts.sum() * (edges[1] - edges[0]) / area),
     )  # fmt: skip
 
 
@@ -138,7 +141,7 @@ def shown_range(seconds: npt.NDArray[np.floating]) -> tuple[float, float]:
 
 
 def site_map(cameras: Sequence[str], moves: pd.DataFrame, site: Site) -> Markup | None:
-    """Cameras where the site file puts them (on a circle where it does not), joined by lines as wide as people took them.
+    """Cameras where the site file puts them (on a circle where it does not, or two in one place), joined by lines as wide as people took them.
 
     None for fewer than two cameras.
     """
@@ -170,13 +173,14 @@ def site_map(cameras: Sequence[str], moves: pd.DataFrame, site: Site) -> Markup 
         parts.append(
             Markup('<circle class="place" cx="{}" cy="{}" r="9"/>').format(svg.rounded(x), svg.rounded(y))
         )
-        parts.append(svg.text(x, y - 15, name, "camera", "middle"))
+        half = min(4.0 * len(name), _MAP_WIDTH / 2)  # the name stays inside the picture
+        parts.append(svg.text(min(max(x, half), _MAP_WIDTH - half), y - 15, name, "camera", "middle"))
     return svg.drawing("The camera network", _MAP_WIDTH, _MAP_HEIGHT, parts)
 
 
 def _places(cameras: Sequence[str], site: Site) -> dict[str, tuple[float, float]]:
     known = {c: p for c in cameras if (p := site.camera(c).position) is not None}
-    if len(known) == len(cameras):
+    if len({(p.x_m, p.y_m) for p in known.values()}) == len(cameras):
         x = np.array([known[c].x_m for c in cameras])
         y = -np.array([known[c].y_m for c in cameras])  # a map's north is up
     else:

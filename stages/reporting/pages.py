@@ -82,6 +82,7 @@ def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
         "name": found.name,
         "pages": _page_links(order, settings.people_per_page),
         "density": _DENSITY,
+        "hidden": found.heads is not None,
         "doubtful_below": settings.doubtful_below,
     }
 
@@ -131,8 +132,11 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         else "This needs ground truth, and none was given."
     )
     good = found.videos[found.videos.status == "ok"]
-    matrix_cameras, matrix = people.shared_people(table)
+    matrix_cameras, matrix = (
+        people.shared_people(table) if table.camera_id.nunique() <= _MAX_MATRIX else ([], [])
+    )
     moves = links.crossings(table)
+    cameras = sorted(str(c) for c in good.camera_id.unique())
     problems = [row for row in inventory.files(found.videos, found.clock) if row["note"]]
     files = inventory.files(found.videos, found.clock)
     return {
@@ -152,8 +156,8 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "n_tracklets": len(table),
         "unassigned": measures.unassigned(table),
         "spread": _spread_plot(order),
-        "enough": enough(table) if len(table) else "",
-        "map": links.site_map(sorted(str(c) for c in good.camera_id.unique()), moves, found.site),
+        "enough": enough(_learned_from(found, table), cameras) if len(table) else "",
+        "map": links.site_map(cameras, moves, found.site),
         "links": links.links(moves, found.site, found.clock_std_s, settings.max_links),
         "n_links": len(moves.drop_duplicates(["from_", "to"])),
         "matrix_cameras": matrix_cameras if 1 < len(matrix_cameras) <= _MAX_MATRIX else [],
@@ -179,6 +183,11 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "settings": found.settings,
         "seconds": duration(found.seconds),
     }  # fmt: skip
+
+
+def _learned_from(found: Findings, table: pd.DataFrame) -> pd.DataFrame:
+    """The tracklets that began before the cut."""
+    return table if found.cut is None else table[table.t_start_us <= found.cut[0]]
 
 
 def _clips(found: Findings, order: pd.DataFrame, files: Path, settings: Any) -> list[dict[str, str]]:

@@ -149,7 +149,7 @@ def _panel(
         parts.append(
             svg.text(x + side, y - 1, "held out from here on", "small", "end" if side < 0 else "start")
         )
-    return Markup('<svg class="timeline" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
+    return Markup('<svg class="timeline" viewBox="0 0 {} {}" role="group" aria-label="{}">{}{}</svg>').format(
         _WIDTH, svg.rounded(y + _AXIS), "timeline per camera", axis, Markup("\n").join(parts)
     )
 

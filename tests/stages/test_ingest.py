@@ -174,9 +174,17 @@ def test_whether_people_can_be_found_again_is_said_before_hours_are_spent() -> N
         [(c, T0 + int(s * hour), T0 + int((s + 1) * hour)) for c, s in (("a", 0), ("b", 0.5), ("c", 30))],
         columns=["camera_id", "t_start_us", "t_end_us"],
     ).assign(status="ok", time_source="name")
-    assert ingest.together(videos).startswith("c: no other camera recorded within 1 h of it")
-    assert ingest.together(videos[:2]).startswith("2 cameras recorded together")
+    assert ingest.together(videos).endswith("only inside each of these groups: a, b; c.")
+    assert ingest.together(videos[:2]).startswith("2 cameras recorded within 1 h of each other")
     assert ingest.together(videos[:1]).startswith("One camera")
-    assert "No two cameras have a known clock" in ingest.together(videos.assign(time_source="assumed"))
-    later = videos.assign(t_start_us=videos.t_start_us.where(videos.camera_id != "c", T0 + 2 * hour))
-    assert ingest.together(later).startswith("3 cameras recorded together")  # b ended half an hour before
+    assert ingest.together(videos.assign(time_source="assumed")).startswith(
+        "Walking times cannot help: a, b, c: clock not"
+    )
+    assert ingest.together(videos.assign(time_source=["name", "name", "assumed"])).endswith(
+        "c: clock not known, so walking times say nothing there."
+    )
+    # A chain: b is in reach of a, and c of b alone.
+    chain = videos.assign(t_start_us=videos.t_start_us.where(videos.camera_id != "c", T0 + 2 * hour))
+    assert ingest.together(chain).startswith("3 cameras recorded within 1 h of each other")
+    apart = pd.concat([videos, videos.assign(camera_id=["d", "e", "f"], t_start_us=videos.t_start_us + 500 * hour, t_end_us=videos.t_end_us + 500 * hour)])  # fmt: skip
+    assert "groups: a, b; d, e; c; f." in ingest.together(apart)

@@ -43,22 +43,35 @@ def test_neighbours_and_cycles_as_they_are_told(n: int, cameras: int, seed: int)
 
 
 def test_halves_of_a_known_world() -> None:
-    # Directions of the first and the second half. c ends as d began, d ends like nothing else.
-    means = [(0, 0), (1, 1), (2, 3), (3, 4)]
-    who, t = np.repeat(np.arange(4), 5), np.tile(np.arange(5), 4)
-    features = np.eye(5)[[means[w][int(k > 2)] for w, k in zip(who, t, strict=True)]]
-    assert signals.half_hits(features, who, t, 5)[:4].tolist() == [1, 1, 0, 0]
-    assert np.isnan(signals.half_hits(features, who, t, 5)[4])  # no crops
-    assert signals.half_hits(np.ones((20, 1)), who, t, 4).max() == 0  # a collapsed network
-    assert np.isnan(signals.half_hits(features[:5], who[:5], t[:5], 1)).all()  # nobody to be told from
+    # Directions of the first and the second half. c ends as d began, d ends like nothing else; e is alone in its camera.
+    means = [(0, 0), (1, 1), (2, 3), (3, 4), (5, 5)]
+    camera = np.array(list("xxyyzx"))
+    who, t = np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5)
+    features = np.eye(6)[[means[w][int(k > 2)] for w, k in zip(who, t, strict=True)]]
+    found = signals.half_hits(features, who, t, camera)
+    assert found[:4].tolist() == [1, 1, 0, 0]
+    assert np.isnan(found[4]) and np.isnan(found[5])  # nobody to be told from; no crops
+    assert np.nanmax(signals.half_hits(np.ones((25, 1)), who, t, camera)) == 0  # a collapsed network
 
 
-def test_expected_matches_add_up() -> None:
-    pairs = np.array([[0, 3], [1, 3], [2, 4]])
-    found = signals.expected_matches(Matches(pairs, 0.6, 1.0, np.array([0.9, 0.5, 0.2])), 6)
+def test_knowing_people_across_cameras_does_not_look_bad() -> None:
+    """Six cameras that all saw the same people: a network that cannot tell the cameras apart is perfect."""
+    rng = np.random.default_rng(0)
+    person, camera = np.tile(np.arange(8), 6), np.repeat(np.arange(6), 8).astype(str)
+    who, t = np.repeat(np.arange(48), 8), np.tile(np.arange(8), 48)
+    features = unit(np.eye(8)[person[who]] + 0.01 * rng.normal(size=(len(who), 8)))
+    assert signals.half_hits(features, who, t, camera).mean() == 1
+
+
+def test_expected_matches_are_a_share_of_the_other_cameras() -> None:
+    pairs, camera = np.array([[0, 3], [1, 3], [2, 4]]), np.array(list("aabbcc"))
+    found = signals.expected_matches(Matches(pairs, 0.6, 1.0, np.array([0.9, 0.5, 0.2])), camera)
     assert found.tolist() == pytest.approx([0.45, 0.25, 0.1, 0.7, 0.1, 0])
-    unknown = signals.expected_matches(Matches(pairs, float("nan"), 1.0, np.full(3, 0.5)), 6)
+    unknown = signals.expected_matches(Matches(pairs, float("nan"), 1.0, np.full(3, 0.5)), camera)
     assert np.isnan(unknown).all() and signals.mean(unknown) is None
+    everybody = np.array([[i, j] for i in range(3) for j in range(i + 1, 3)])
+    perfect = signals.expected_matches(Matches(everybody, 1.0, 1.0, np.ones(3)), np.array(list("abc")))
+    assert perfect.tolist() == [1, 1, 1]
 
 
 def test_groups_as_they_are_told() -> None:
@@ -118,6 +131,10 @@ def test_the_sentence_says_better_worse_or_unsure() -> None:
     assert verdict(label_free(0.5, 0.3, [-0.3, -0.1])).startswith("Worse than the start: ")
     assert verdict(label_free(0.3, 0.31, [-0.1, 0.1])).startswith("Not surely better than the start: ")
     assert verdict(label_free(0.3, 0.5, None)).startswith("Whether the model got better cannot be said")
+    same = verdict(label_free(0.3, 0.3004, [-0.1, 0.1]))
+    assert "stayed at 30.0 %" in same
+    kept = label_free(0.3, 0.3, [0.0, 0.0]) | {"final_state": "start"}
+    assert verdict(kept).startswith("The model is the start itself")
     assert verdict({}).startswith("Whether the model got better cannot be said")
 
 
@@ -126,6 +143,8 @@ def test_the_sentence_names_the_weakest() -> None:
         label_free(0.3, 0.5, [0.1, 0.3], cameras={"hall": 0.6, "gate": 0.4}, links={"gate – hall": 0.3})
     )
     assert said.endswith(" Weakest: camera gate (40 % of its tracklets find themselves again).")
+    alike = label_free(0.3, 0.5, [0.1, 0.3], cameras={"hall": 1.0, "gate": 1.0})
+    assert "Weakest" not in verdict(alike)
 
 
 @pytest.mark.skipif(len(WITNESSES) < 2, reason="one witness cannot disagree with itself")
