@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("query", nargs="+", help="a picture of one person, or several of the same")
     sub.add_argument("--run", required=True, type=Path)
     sub.add_argument("--count", type=int, default=10, help="people shown")
+    sub.add_argument("--blur", action="store_true", help="hide heads on the contact sheet")
     sub.add_argument("--device", default="auto")
     sub.add_argument("--json", action="store_true", help="one JSON object")
     command("doctor", doctor, "say what this machine has and what is slow on it")

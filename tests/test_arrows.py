@@ -47,6 +47,7 @@ def allowed(path: Path) -> tuple[str, ...]:
                 "stages.evaluation.compare",
                 "stages.judging.command",
                 "stages.reid.use",
+                "stages.reporting.archive",
             )
             return ("pipeline", "stages.reid.backbone", *finished)
         case ("pipeline", *_):

@@ -88,7 +88,7 @@ def search(options: argparse.Namespace) -> None:
     kind = "pictures" if len(read) == 1 else "tracklets"
     known = calibration(folder, kind)
     found["probability"] = known.probability(found.cosine.to_numpy()) if known else float("nan")
-    sheet = contact_sheet(read, found, options.run)
+    sheet = contact_sheet(read, found, options.run, hide=options.blur)
     if options.json:
         columns = ["identity", "probability", "cosine", "tracklet_id", "camera_id", "t_start_us", "t_end_us"]
         records = found[columns].astype(object).where(found[columns].notna(), None).to_dict("records")
@@ -191,17 +191,24 @@ def calibration(folder: Path, kind: str) -> Calibration | None:
     return Calibration(Appearance(**facts["looks"]), facts["same_share"]) if facts else None
 
 
-def contact_sheet(query: list[Path], found: pd.DataFrame, run: Path, height_px: int = 192) -> Path:
-    """The query's pictures and each person's best, left to right, as one JPEG that only its owner can read."""
+def contact_sheet(
+    query: list[Path], found: pd.DataFrame, run: Path, height_px: int = 192, hide: bool = False
+) -> Path:
+    """The query's pictures and each person's best, left to right, as one JPEG that only its owner can read.
+
+    hide: heads are made unrecognisable.
+    """
     import cv2
     import numpy as np
 
     from data.crops import read_crop
+    from stages.reporting.privacy import hide_head
     from stages.reporting.thumbs import write_private
 
     def fitted(image: npt.NDArray[np.uint8], caption: str) -> npt.NDArray[np.uint8]:
         width = int(np.clip(round(image.shape[1] * height_px / image.shape[0]), height_px // 4, height_px))
         tile = np.full((height_px + 18, max(width, 96), 3), 255, np.uint8)
+        image = hide_head(image) if hide else image
         tile[:height_px, :width] = cv2.resize(image, (width, height_px), interpolation=cv2.INTER_AREA)
         cv2.putText(
             tile, caption, (2, height_px + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA
