@@ -143,7 +143,7 @@ def _label_free(
     shown = [s for s in states if s.name != "supervised"]
     for state in ctx.progress([*shown, *([] if final in shown else [final])], "signals without truth"):
         features = _features(ctx, state, crops)
-        values[state.name], matches = signals.tracklet_values(
+        values[state.name], links = signals.tracklet_values(
             features, crop_tracklet, crops.t_utc_us.to_numpy(), camera, log_prior, possible
         )
         before, label = label, signals.groups(features, crops, tracklets, log_prior, possible)
@@ -157,7 +157,7 @@ def _label_free(
             }
         )
         if state.name == final.name:
-            found["links"] = signals.link_values(matches, camera)
+            found["links"] = links
             found["cameras"] = signals.camera_values(values[state.name]["split_halves"], camera)
     found["tracklets"], found["final_state"] = len(tracklets), final.name
     found["final_minus_start"] = {

@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from stages.evaluation.bootstrap import interval
 from stages.reid.association import euclidean_distances
-from stages.reid.evidence import Matches
-from stages.reid.health import split_hits, time_fitting_matches
+from stages.reid.evidence import camera_centres, centred
+from stages.reid.health import split_hits
 from stages.reid.rows import split_halves
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_TELLING = 0.02  # a prior that varies by less tells nobody apart
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -27,11 +29,11 @@ Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 PER_TRACKLET = {
+    "time_lift": "whom it resembles in other cameras fits the walking times: 0 as anybody would, 1 as the best fitting would",
     "split_halves": "the first half of a tracklet finds its own second half among those of its camera",
     "split_crops": "a single first crop finds a single last crop of its own tracklet among everybody's",
     "possible_neighbour": "the nearest other tracklet is not certainly somebody else, of those where that can be known",
     "cycle": "the nearest tracklet in another camera has this one as its nearest in turn",
-    "true_matches": "share of the other cameras in which its match by looks alone is true, as far as times tell",
 }
 OF_GROUPS = {
     "grouped": "share of tracklets that are in a group with another",
@@ -47,8 +49,8 @@ def tracklet_values(
     camera: npt.NDArray[np.generic],
     log_prior: Floats,
     possible: Bools,
-) -> tuple[dict[str, Values], Matches]:
-    """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet says nothing; and the matches by looks alone.
+) -> tuple[dict[str, Values], dict[str, float]]:
+    """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet says nothing; and the time lift per pair of cameras ('a – b').
 
     Args:
         features: (N, D) L2-normalised per crop; crop_tracklet: (N,) tracklet index; t_us: (N,).
@@ -57,15 +59,53 @@ def tracklet_values(
     n = len(camera)
     means = unit_means(features, crop_tracklet, n)
     distance = euclidean_distances(means, means).astype(np.float64)
-    matches = time_fitting_matches(means, camera, log_prior, possible)
+    lift, links = time_lift(means, camera, log_prior, possible)
     values = {
+        "time_lift": lift,
         "split_halves": half_hits(features, crop_tracklet, t_us, camera),
         "split_crops": split_hits(features, crop_tracklet, t_us, n),
         "possible_neighbour": possible_neighbours(distance, possible),
         "cycle": cycles(distance, camera),
-        "true_matches": expected_matches(matches, camera),
     }
-    return values, matches
+    return values, links
+
+
+def time_lift(
+    means: Floats, camera: npt.NDArray[np.generic], log_prior: Floats, possible: Bools, sharpness: float = 4.0
+) -> tuple[Values, dict[str, float]]:
+    """(T,) how well those whom each tracklet resembles fit the walking times, and the same per pair of cameras.
+
+    In every other camera the possible tracklets are weighed by a softmax of their distances (scale: the deviation of all of
+    these over ``sharpness``), with what all pictures of a camera share taken out. The mean prior R under these weights, less that
+    of any tracklet there, over what the best fitting one would have more than any: 0 for a network that knows nothing,
+    since looks and times know nothing of each other but through the person. NaN where time tells nobody apart.
+    """
+    x = centred(means, camera_centres(means, camera))
+    distance = np.where(possible, euclidean_distances(x, x).astype(np.float64), np.inf)
+    prior = np.exp(np.minimum(np.asarray(log_prior, np.float64), 0))
+    gained, gainable = np.zeros(len(camera)), np.zeros(len(camera))
+    links: dict[str, list[float]] = {}
+    names = np.unique(camera)
+    for a in names:
+        for b in names[names != a]:
+            block = np.ix_(camera == a, camera == b)
+            d, r = distance[block], prior[block]
+            asked = np.isfinite(d).any(1)
+            rows = np.flatnonzero(camera == a)[asked]
+            if not len(rows):
+                continue
+            d, r = d[asked], r[asked]
+            scale = float(d[np.isfinite(d)].std()) / sharpness
+            weight = np.exp(-(d - d.min(1, keepdims=True)) / max(scale, 1e-9))
+            chosen = (weight * r).sum(1) / weight.sum(1)
+            gain, most = chosen - r.mean(1), r.max(1) - r.mean(1)
+            gained[rows] += gain
+            gainable[rows] += most
+            sums = links.setdefault(" – ".join(sorted((str(a), str(b)))), [0.0, 0.0, 0.0])
+            sums[:] = [sums[0] + gain.sum(), sums[1] + most.sum(), sums[2] + len(rows)]
+    told = gainable > _TELLING
+    of_links = {link: g / m for link, (g, m, n) in sorted(links.items()) if n >= 10 and m > _TELLING * n}
+    return np.where(told, gained / np.maximum(gainable, 1e-9), np.nan), of_links
 
 
 def unit_means(features: Floats, index: Ints, n: int) -> Values:
@@ -127,16 +167,6 @@ def cycles(distance: Floats, camera: npt.NDArray[np.generic]) -> Values:
     return np.where(asked > 0, hits / np.maximum(asked, 1), np.nan)
 
 
-def expected_matches(matches: Matches, camera: npt.NDArray[np.generic]) -> Values:
-    """(T,) expected number of true matches of each tracklet over the number of other cameras, 0 to 1."""
-    others = len(np.unique(camera)) - 1
-    if not np.isfinite(matches.precision) or others < 1:
-        return np.full(len(camera), np.nan)
-    values = np.zeros(len(camera))
-    np.add.at(values, matches.pairs.ravel(), np.repeat(matches.weight / others, 2))
-    return values
-
-
 def group_values(label: Ints, camera: npt.NDArray[np.generic], before: Ints | None) -> dict[str, float]:
     """The signals of `OF_GROUPS`, NaN where there is nothing to say.
 
@@ -172,19 +202,6 @@ def difference(final: Values, start: Values, seed: int, draws: int) -> list[floa
     n = int(known.sum())
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
     return interval((final - start)[known], weights)
-
-
-def link_values(matches: Matches, camera: npt.NDArray[np.generic], min_matches: int = 5) -> dict[str, float]:
-    """Expected share of true matches per pair of cameras ('a – b'), of the matches by looks alone."""
-    found: dict[str, list[float]] = {}
-    if np.isfinite(matches.precision):
-        for (i, j), weight in zip(matches.pairs, matches.weight, strict=True):
-            found.setdefault(" – ".join(sorted((str(camera[i]), str(camera[j])))), []).append(float(weight))
-    return {
-        link: float(np.mean(weights))
-        for link, weights in sorted(found.items())
-        if len(weights) >= min_matches
-    }
 
 
 def camera_values(

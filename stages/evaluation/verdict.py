@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# The signals whose order of networks follows the true one (`make bench NAME=signals`), the closest first.
+# The signals whose order of networks follows the true one (`make bench NAME=signals`). The first that can be read speaks: the
+# second needs no clock, and says little where everybody finds himself again anyway.
 WITNESSES = {
+    "time_lift": "how well those whom it takes for one person across cameras fit the walking times",
     "split_halves": "how often the first half of a tracklet finds its own second half in its camera",
-    "true_matches": "in how many of the other cameras a tracklet is matched rightly by looks alone, as far as times tell,",
 }
 
 
@@ -35,17 +36,15 @@ def verdict(label_free: Mapping[str, Any]) -> str:
         )
     if label_free.get("final_state") == label_free["states"][0]["state"]:
         return f"The model is the start itself: no training on this footage made it better.{_weakest(label_free)}"
-    better = [name for name in read if intervals[name][0] > 0]
-    worse = [name for name in read if intervals[name][1] < 0]
-    if better and worse:
-        first = f"Signs disagree whether the model is better than the start: {_said(label_free, better[0])}, but {_said(label_free, worse[0])}"
-    elif better:
-        first = f"Better than the start: {_said(label_free, better[0])}"
-    elif worse:
-        first = f"Worse than the start: {_said(label_free, worse[0])}"
-    else:
-        first = f"Not surely better than the start: {_said(label_free, read[0])}"
-    return f"{first}.{_weakest(label_free)}"
+    low, high = intervals[read[0]]
+    how = (
+        "Better than the start"
+        if low > 0
+        else "Worse than the start"
+        if high < 0
+        else "Not surely better than the start"
+    )
+    return f"{how}: {_said(label_free, read[0])}.{_weakest(label_free)}"
 
 
 def _said(label_free: Mapping[str, Any], name: str) -> str:
@@ -67,5 +66,5 @@ def _weakest(label_free: Mapping[str, Any]) -> str:
             )
     if len(links := label_free.get("links") or {}) > 1:
         name = min(links, key=lambda link: (links[link], link))
-        parts.append(f"link {name} ({100 * links[name]:.0f} % of its matches fit the walking times)")
+        parts.append(f"link {name} ({100 * links[name]:.0f} % of the way to a perfect fit)")
     return f" Weakest: {', '.join(parts)}." if parts else ""

@@ -177,7 +177,7 @@ def label_free_rows(metrics: Metrics) -> list[dict[str, str]]:
         meaning = "its tracklets that find themselves again"
         rows.append({"name": f"Camera {camera}", "value": _percent(share), "meaning": meaning})
     for link, share in _weakest(read.get("links")):
-        meaning = "its matches by looks alone that fit the walking times"
+        meaning = "how well those taken for one person there fit the walking times"
         rows.append({"name": f"Link {link}", "value": _percent(share), "meaning": meaning})
     return rows
 
