@@ -34,6 +34,9 @@ def main() -> None:
             for name, cell in cells.items()
             if name.startswith(f"{site}/") and cell.get("signals")
         ]
+        if not runs:
+            print(f"{site}: no cell with signals; make table SITES={site} makes them")
+            continue
         for signal in (*PER_TRACKLET, *OF_GROUPS):
             row = {"site": site, "signal": signal + ("*" if signal in WITNESSES else "")}
             for truth in ("rank1", "mean_ap"):
