@@ -122,6 +122,30 @@ def test_halves_leave_a_gap_and_leave_out_short_tracklets() -> None:
     assert rows.split_halves(mixed).tolist() == half[mixed.index].tolist()
 
 
+# confusions -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_worst_answers_are_those_whose_match_ranks_lowest() -> None:
+    gallery = pd.DataFrame(
+        [(f"{c}/{p}", p, c, p != 9) for c in "ab" for p in (1, 2, 3)] + [("b/9", 9, "b", False)],
+        columns=["query_id", "pid", "camera_id", "is_query"],
+    )
+    angle = np.array([0, 1.0, 2.0, 0.1, 2.1, 1.2, 0.9])  # 2 of a is nearest to 9, then to 3; 3 of a to 2
+    features = np.stack([np.cos(angle), np.sin(angle)], 1)
+    found = retrieval.confusions(features, gallery, most=10)
+    rows = retrieval.headline(features, gallery)
+    wrong = rows[rows.first_match_rank > 0].sort_values("first_match_rank", ascending=False)
+    asked = found[found.role == "query"]
+    assert sorted(asked.query_id) == sorted(wrong.query_id) and len(asked) >= 2
+    ranks = found[found.role == "match"]["rank"].tolist()
+    assert ranks == sorted(ranks, reverse=True) == wrong.first_match_rank.tolist()
+    first = found[found.query_id.eq("a/2") & found.role.eq("query")].place.iloc[0]
+    of_two = found[found.place == first].set_index("role")
+    assert of_two.query_id["answer"] == "b/9" and of_two.query_id["match"] == "b/2"
+    assert len(retrieval.confusions(features, gallery, most=1)) == 3
+    assert retrieval.confusions(features, gallery, most=0).empty
+
+
 # truth crops ----------------------------------------------------------------------------------------------------------
 
 
