@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# The signals whose order of networks follows the true one (`make bench NAME=signals`). The first that can be read speaks: the
-# second needs no clock, and says little where everybody finds himself again anyway.
+# The signals whose order of networks follows the true one (`make bench NAME=signals`). The first that can be read decides. The
+# second needs no clock; where everybody finds himself again anyway it falls as easily as it rises, so beside the first it can
+# only speak for the model.
 WITNESSES = {
     "time_lift": "how well those whom it takes for one person across cameras fit the walking times",
     "split_halves": "how often the first half of a tracklet finds its own second half in its camera",
@@ -37,14 +38,16 @@ def verdict(label_free: Mapping[str, Any]) -> str:
     if label_free.get("final_state") == label_free["states"][0]["state"]:
         return f"The model is the start itself: no training on this footage made it better.{_weakest(label_free)}"
     low, high = intervals[read[0]]
-    how = (
-        "Better than the start"
-        if low > 0
-        else "Worse than the start"
-        if high < 0
-        else "Not surely better than the start"
-    )
-    return f"{how}: {_said(label_free, read[0])}.{_weakest(label_free)}"
+    said = _said(label_free, read[0])
+    if low > 0:
+        how = "Better than the start"
+    elif high < 0:
+        how = "Worse than the start"
+    elif len(read) > 1 and intervals[read[1]][0] > 0:
+        how, said = "Probably better than the start", f"{said}, and {_said(label_free, read[1])}"
+    else:
+        how = "Not surely better than the start"
+    return f"{how}: {said}.{_weakest(label_free)}"
 
 
 def _said(label_free: Mapping[str, Any], name: str) -> str:
@@ -66,5 +69,5 @@ def _weakest(label_free: Mapping[str, Any]) -> str:
             )
     if len(links := label_free.get("links") or {}) > 1:
         name = min(links, key=lambda link: (links[link], link))
-        parts.append(f"link {name} ({100 * links[name]:.0f} % of the way to a perfect fit)")
+        parts.append(f"link {name} ({max(0, 100 * links[name]):.0f} % of the way to a perfect fit)")
     return f" Weakest: {', '.join(parts)}." if parts else ""

@@ -188,5 +188,11 @@ def test_the_first_witness_that_can_be_read_speaks() -> None:
     }
     assert verdict(mixed).startswith(f"Better than the start: {WITNESSES[first]}")
     assert values(mixed, first) == (0.3, 0.5)
+    unsure = label_free(0.3, 0.5, None) | {"final_minus_start": {first: [-0.1, 0.3], second: [0.1, 0.3]}}
+    assert verdict(unsure).startswith("Probably better than the start") and WITNESSES[second] in verdict(
+        unsure
+    )
+    against = label_free(0.5, 0.3, None) | {"final_minus_start": {first: [-0.1, 0.3], second: [-0.3, -0.1]}}
+    assert verdict(against).startswith("Not surely better than the start")
     untimed = label_free(0.3, 0.5, [0.1, 0.3]) | {"final_minus_start": {first: None, second: [-0.3, -0.1]}}
     assert verdict(untimed).startswith(f"Worse than the start: {WITNESSES[second]}")
