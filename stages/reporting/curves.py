@@ -119,7 +119,7 @@ def states(metrics: Mapping[str, Any], missing: str) -> Plot:
     if at is not None:
         caption += " The ring marks the final state."
     elif final:
-        caption += f" The final network is the {final}: rank-1 {svg.percent((reid.get('final') or {}).get('rank1') or 0.0)}."
+        caption += f" The final network is the {final}: rank-1 {100 * ((reid.get('final') or {}).get('rank1') or 0.0):.1f} %."
     return Plot(title, caption, drawing, [("s0", "rank-1"), ("s1", "mAP")])
 
 
