@@ -117,37 +117,29 @@ def _label_free(
 ) -> dict[str, Any]:
     """The signals of every state but the supervised one, and how the final one differs from the start."""
     import numpy as np
-    import pandas as pd
 
     from stages.evaluation import signals
     from stages.evaluation.table import empty_metrics
-    from stages.reid.grouping import dense_prior
-    from stages.reid.rows import evenly
     from stages.reid.training_part import clock_std_s
 
-    found = empty_metrics()["label_free"]
-    tracklets = ctx.read(TRACKLETS)
-    tracklets = tracklets[tracklets.tracklet_id.isin(crops.tracklet_id)].sort_values(
-        ["t_start_us", "tracklet_id"]
+    found: dict[str, Any] = empty_metrics()["label_free"]
+    world = signals.unseen(
+        ctx.read(TRACKLETS),
+        crops,
+        ctx.settings.signal_tracklets,
+        ctx.source("site"),
+        clock_std_s(ctx.read(VIDEOS)),
     )
-    tracklets = tracklets[evenly(pd.Series(0, tracklets.index), ctx.settings.signal_tracklets)]
-    tracklets = tracklets.sort_values("tracklet_id", ignore_index=True)
-    if tracklets.empty:
-        return dict(found)
-    crops = crops[crops.tracklet_id.isin(tracklets.tracklet_id)].reset_index(drop=True)
-    camera = tracklets.camera_id.to_numpy(str)
-    crop_tracklet = np.searchsorted(tracklets.tracklet_id.to_numpy(str), crops.tracklet_id.to_numpy(str))
-    log_prior, possible = dense_prior(ctx.source("site"), tracklets, clock_std_s(ctx.read(VIDEOS)))
+    if world.tracklets.empty:
+        return found
     values: dict[str, dict[str, np.ndarray]] = {}
     label: np.ndarray | None = None
     shown = [s for s in states if s.name != "supervised"]
     for state in ctx.progress([*shown, *([] if final in shown else [final])], "signals without truth"):
-        features = _features(ctx, state, crops)
-        values[state.name], links = signals.tracklet_values(
-            features, crop_tracklet, crops.t_utc_us.to_numpy(), camera, log_prior, possible
-        )
-        before, label = label, signals.groups(features, crops, tracklets, log_prior, possible)
-        of_groups = signals.group_values(label, camera, before)
+        features = _features(ctx, state, world.crops)
+        values[state.name], links = signals.tracklet_values(world, features)
+        before, label = label, signals.groups(world, features)
+        of_groups = signals.group_values(label, world.camera, before)
         found["states"].append(
             {
                 "state": state.name,
@@ -158,15 +150,15 @@ def _label_free(
         )
         if state.name == final.name:
             found["links"] = links
-            found["cameras"] = signals.camera_values(values[state.name]["split_halves"], camera)
-    found["tracklets"], found["final_state"] = len(tracklets), final.name
+            found["cameras"] = signals.camera_values(values[state.name]["split_halves"], world.camera)
+    found["tracklets"], found["final_state"] = len(world.tracklets), final.name
     found["final_minus_start"] = {
         name: signals.difference(
             values[final.name][name], values[states[0].name][name], ctx.seed, ctx.settings.draws
         )
         for name in signals.PER_TRACKLET
     }
-    return dict(found)
+    return found
 
 
 def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:

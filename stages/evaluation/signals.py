@@ -7,6 +7,8 @@ Which of them follow the true rank-1, and how closely: `make bench NAME=signals`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +18,12 @@ from stages.evaluation.bootstrap import interval
 from stages.reid.association import euclidean_distances
 from stages.reid.evidence import camera_centres, centred
 from stages.reid.health import split_hits
-from stages.reid.rows import split_halves
+from stages.reid.rows import evenly, split_halves
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from camera_topology.site import Site
 
 _TELLING = 0.02  # a prior that varies by less tells nobody apart
 
@@ -42,29 +46,55 @@ OF_GROUPS = {
 }
 
 
-def tracklet_values(
-    features: Floats,
-    crop_tracklet: Ints,
-    t_us: Ints,
-    camera: npt.NDArray[np.generic],
-    log_prior: Floats,
-    possible: Bools,
-) -> tuple[dict[str, Values], dict[str, float]]:
+@dataclass(frozen=True)
+class Unseen:
+    """Tracklets of the held-out time: T rows of TRACKLETS sorted by id, their N crops sorted by tracklet and time.
+
+    index: (N,) tracklet of each crop; log_prior, possible: (T, T), see `stages.reid.grouping.dense_prior`.
+    """
+
+    tracklets: pd.DataFrame
+    crops: pd.DataFrame
+    index: Ints
+    log_prior: Floats
+    possible: Bools
+
+    @property
+    def camera(self) -> npt.NDArray[np.str_]:
+        """(T,)"""
+        return self.tracklets.camera_id.to_numpy(str)
+
+
+def unseen(
+    tracklets: pd.DataFrame, crops: pd.DataFrame, most: int, site: Site, clock_std_s: Mapping[str, float]
+) -> Unseen:
+    """At most ``most`` of the tracklets that have crops, evenly spread in time, with what time and place say of their pairs."""
+    import pandas as pd
+
+    from stages.reid.grouping import dense_prior
+
+    own = tracklets[tracklets.tracklet_id.isin(crops.tracklet_id)].sort_values(["t_start_us", "tracklet_id"])
+    own = own[evenly(pd.Series(0, own.index), most)].sort_values("tracklet_id", ignore_index=True)
+    crops = crops[crops.tracklet_id.isin(own.tracklet_id)].reset_index(drop=True)
+    index = np.searchsorted(own.tracklet_id.to_numpy(str), crops.tracklet_id.to_numpy(str))
+    return Unseen(own, crops, index, *dense_prior(site, own, clock_std_s))
+
+
+def tracklet_values(world: Unseen, features: Floats) -> tuple[dict[str, Values], dict[str, float]]:
     """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet says nothing; and the time lift per pair of cameras ('a – b').
 
     Args:
-        features: (N, D) L2-normalised per crop; crop_tracklet: (N,) tracklet index; t_us: (N,).
-        camera: (T,); log_prior, possible: (T, T), see `stages.reid.grouping.dense_prior`.
+        features: (N, D) L2-normalised, one per crop.
     """
-    n = len(camera)
-    means = unit_means(features, crop_tracklet, n)
+    camera, t_us = world.camera, world.crops.t_utc_us.to_numpy()
+    means = unit_means(features, world.index, len(camera))
     distance = euclidean_distances(means, means).astype(np.float64)
-    lift, links = time_lift(means, camera, log_prior, possible)
+    lift, links = time_lift(means, camera, world.log_prior, world.possible)
     values = {
         "time_lift": lift,
-        "split_halves": half_hits(features, crop_tracklet, t_us, camera),
-        "split_crops": split_hits(features, crop_tracklet, t_us, n),
-        "possible_neighbour": possible_neighbours(distance, possible),
+        "split_halves": half_hits(features, world.index, t_us, camera),
+        "split_crops": split_hits(features, world.index, t_us, len(camera)),
+        "possible_neighbour": possible_neighbours(distance, world.possible),
         "cycle": cycles(distance, camera),
     }
     return values, links
@@ -216,21 +246,15 @@ def camera_values(
     return found
 
 
-def groups(
-    features: Floats, crops: pd.DataFrame, tracklets: pd.DataFrame, log_prior: Floats, possible: Bools
-) -> npt.NDArray[np.int64]:
-    """(T,) group of each tracklet, as `identify` makes them at its defaults; rows of features and crops sorted alike."""
+def groups(world: Unseen, features: Floats) -> npt.NDArray[np.int64]:
+    """(T,) group of each tracklet, as `identify` makes them at its defaults from (N, D) features of the crops."""
     from stages.reid.features import tracklet_features
     from stages.reid.grouping import GroupingConfig, halves, identify, weigh
 
-    means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    evidence = weigh(
-        means,
-        halves(features, crops, tracklets),
-        tracklets,
-        log_prior,
-        possible,
-        GroupingConfig.model_validate({}),
-    )
+    tracklets = world.tracklets
+    means = tracklet_features(features, list(world.crops.tracklet_id), list(tracklets.tracklet_id))
+    parts = halves(features, world.crops, tracklets)
+    config = GroupingConfig.model_validate({})
+    evidence = weigh(means, parts, tracklets, world.log_prior, world.possible, config)
     label = identify(tracklets, evidence.log_odds).set_index("tracklet_id").identity
     return label[tracklets.tracklet_id].to_numpy(np.int64) - 1
