@@ -169,10 +169,10 @@ class Site:
         }
 
     def map_view(self) -> dict[str, Any]:
-        """What a picture of the network depends on beyond the prior, as plain JSON values."""
-        return {
-            camera.id: camera.model_dump(mode="json", include={"position"}) for camera in self.facts.cameras
-        }
+        """What the report of the network depends on beyond clock and prior, as plain JSON values."""
+        keys = {"id", "position"}
+        cameras = [camera.model_dump(mode="json", include=keys) for camera in self.facts.cameras]
+        return {"name": self.facts.site.name, "cameras": cameras}
 
 
 def without_file(camera_ids: Iterable[str]) -> Site:

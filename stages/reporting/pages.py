@@ -137,8 +137,8 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
     )
     moves = links.crossings(table)
     cameras = sorted(str(c) for c in good.camera_id.unique())
-    problems = [row for row in inventory.files(found.videos, found.clock) if row["note"]]
     files = inventory.files(found.videos, found.clock)
+    problems = [row for row in files if row["note"]]
     return {
         "headline": measures.headline(found.videos, table, order),
         "verdict": measures.verdict(found.metrics),
@@ -160,7 +160,7 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "map": links.site_map(cameras, moves, found.site),
         "links": links.links(moves, found.site, found.clock_std_s, settings.max_links),
         "n_links": len(moves.drop_duplicates(["from_", "to"])),
-        "matrix_cameras": matrix_cameras if 1 < len(matrix_cameras) <= _MAX_MATRIX else [],
+        "matrix_cameras": matrix_cameras if len(matrix_cameras) > 1 else [],
         "matrix": matrix,
         "matrix_top": max((v for i, row in enumerate(matrix) for j, v in enumerate(row) if i != j), default=0),
         "panels": timeline.panels(
