@@ -137,8 +137,9 @@ def _label_free(
     shown = [s for s in states if s.name != "supervised"]
     for state in ctx.progress([*shown, *([] if final in shown else [final])], "signals without truth"):
         features = _features(ctx, state, world.crops)
-        values[state.name], links = signals.tracklet_values(world, features)
-        before, label = label, signals.groups(world, features)
+        means, parts = signals.describe(world, features)
+        values[state.name], links = signals.tracklet_values(world, features, means, parts)
+        before, label = label, signals.groups(world, means, parts)
         of_groups = signals.group_values(label, world.camera, before)
         found["states"].append(
             {

@@ -18,7 +18,7 @@ from stages.evaluation.bootstrap import interval
 from stages.reid.association import euclidean_distances
 from stages.reid.evidence import camera_centres, centred
 from stages.reid.health import split_hits
-from stages.reid.rows import evenly, split_halves
+from stages.reid.rows import evenly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
+Halves = tuple[Floats, Floats, Ints]
 
 PER_TRACKLET = {
     "time_lift": "whom it resembles in other cameras fits the walking times: 0 as anybody would, 1 as the best fitting would",
@@ -80,19 +81,29 @@ def unseen(
     return Unseen(own, crops, index, *dense_prior(site, own, clock_std_s))
 
 
-def tracklet_values(world: Unseen, features: Floats) -> tuple[dict[str, Values], dict[str, float]]:
+def describe(world: Unseen, features: Floats) -> tuple[Floats, Halves]:
+    """(T, D) mean features of the tracklets, and the means of their halves, from (N, D) L2-normalised of the crops."""
+    from stages.reid.features import tracklet_features
+    from stages.reid.grouping import halves
+
+    means = tracklet_features(features, list(world.crops.tracklet_id), list(world.tracklets.tracklet_id))
+    return means, halves(features, world.crops, world.tracklets)
+
+
+def tracklet_values(
+    world: Unseen, features: Floats, means: Floats, parts: Halves
+) -> tuple[dict[str, Values], dict[str, float]]:
     """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet says nothing; and the time lift per pair of cameras ('a – b').
 
     Args:
-        features: (N, D) L2-normalised, one per crop.
+        features: (N, D) L2-normalised, one per crop; means, parts: what `describe` makes of them.
     """
     camera, t_us = world.camera, world.crops.t_utc_us.to_numpy()
-    means = unit_means(features, world.index, len(camera))
     distance = euclidean_distances(means, means).astype(np.float64)
     lift, links = time_lift(means, camera, world.log_prior, world.possible)
     values = {
         "time_lift": lift,
-        "split_halves": half_hits(features, world.index, t_us, camera),
+        "split_halves": half_hits(*parts, camera),
         "split_crops": split_hits(features, world.index, t_us, len(camera)),
         "possible_neighbour": possible_neighbours(distance, world.possible),
         "cycle": cycles(distance, camera),
@@ -138,35 +149,27 @@ def time_lift(
     return np.where(told, gained / np.maximum(gainable, 1e-9), np.nan), of_links
 
 
-def unit_means(features: Floats, index: Ints, n: int) -> Values:
-    """(n, D) L2-normalised means of the rows of each index; zeros where it has none, and rows of -1 are nobody's."""
-    total = np.zeros((n, features.shape[1]))
-    np.add.at(total, index[index >= 0], features[index >= 0])
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
-
-
-def half_hits(features: Floats, crop_tracklet: Ints, t_us: Ints, camera: npt.NDArray[np.generic]) -> Values:
+def half_hits(first: Floats, last: Floats, which: Ints, camera: npt.NDArray[np.generic]) -> Values:
     """(T,) 1 where the mean of the first 40 % of a tracklet's crops is nearest to that of its own last 40 %, in its camera.
 
     NaN for tracklets of fewer than five crops, and for the only one of its camera. Frames that are nearly the same make it err
     on the high side, two tracklets of one person on the low side: other cameras, where everybody has more, are left out, or
     the network that knows people across cameras best would look worst.
-    """
-    import pandas as pd
 
-    part = split_halves(pd.DataFrame({"tracklet_id": crop_tracklet, "t_utc_us": t_us}))
+    Args:
+        first, last, which: from `stages.reid.grouping.halves`; camera: (T,).
+    """
     values = np.full(len(camera), np.nan)
     for name in np.unique(camera):
-        here = np.intersect1d(np.flatnonzero(camera == name), crop_tracklet[part == 0])
+        here = np.flatnonzero(camera[which] == name)
         if len(here) < 2:
             continue
-        first, last = (
-            unit_means(features, np.where(part == p, crop_tracklet, -1), len(camera))[here] for p in (0, 1)
-        )
-        similarity = first @ last.T
+        similarity = first[here].astype(np.float64) @ last[here].T
         own = similarity.diagonal().copy()
         np.fill_diagonal(similarity, -np.inf)
-        values[here] = own > similarity.max(1)  # a tie is wrong, or a collapsed network would look good
+        values[which[here]] = own > similarity.max(
+            1
+        )  # a tie is wrong, or a collapsed network would look good
     return values
 
 
@@ -246,15 +249,11 @@ def camera_values(
     return found
 
 
-def groups(world: Unseen, features: Floats) -> npt.NDArray[np.int64]:
-    """(T,) group of each tracklet, as `identify` makes them at its defaults from (N, D) features of the crops."""
-    from stages.reid.features import tracklet_features
-    from stages.reid.grouping import GroupingConfig, halves, identify, weigh
+def groups(world: Unseen, means: Floats, parts: Halves) -> npt.NDArray[np.int64]:
+    """(T,) group of each tracklet, as `identify` makes them at its defaults; means, parts: from `describe`."""
+    from stages.reid.grouping import GroupingConfig, identify, weigh
 
-    tracklets = world.tracklets
-    means = tracklet_features(features, list(world.crops.tracklet_id), list(tracklets.tracklet_id))
-    parts = halves(features, world.crops, tracklets)
     config = GroupingConfig.model_validate({})
-    evidence = weigh(means, parts, tracklets, world.log_prior, world.possible, config)
-    label = identify(tracklets, evidence.log_odds).set_index("tracklet_id").identity
-    return label[tracklets.tracklet_id].to_numpy(np.int64) - 1
+    evidence = weigh(means, parts, world.tracklets, world.log_prior, world.possible, config)
+    label = identify(world.tracklets, evidence.log_odds).set_index("tracklet_id").identity
+    return label[world.tracklets.tracklet_id].to_numpy(np.int64) - 1

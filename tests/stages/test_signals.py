@@ -1,6 +1,7 @@
 """Signals without truth: each against a loop that follows its sentence, and worlds known by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from stages.evaluation import signals
 from stages.evaluation.verdict import WITNESSES, values, verdict
 from stages.reid.association import euclidean_distances
+from stages.reid.grouping import halves
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -39,16 +41,26 @@ def test_neighbours_and_cycles_as_they_are_told(n: int, cameras: int, seed: int)
         assert cycle[i] == pytest.approx(np.mean(back)) if back else np.isnan(cycle[i])
 
 
+def halved(
+    x: np.ndarray, who: np.ndarray, t: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of the halves of n tracklets."""
+    crops = pd.DataFrame({"tracklet_id": [f"t{w:02d}" for w in who], "t_utc_us": t})
+    return halves(x, crops, pd.DataFrame({"tracklet_id": [f"t{w:02d}" for w in range(n)]}))
+
+
 def test_halves_of_a_known_world() -> None:
     # Directions of the first and the second half. c ends as d began, d ends like nothing else; e is alone in its camera.
     means = [(0, 0), (1, 1), (2, 3), (3, 4), (5, 5)]
     camera = np.array(list("xxyyzx"))
     who, t = np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5)
     features = np.eye(6)[[means[w][int(k > 2)] for w, k in zip(who, t, strict=True)]]
-    found = signals.half_hits(features, who, t, camera)
+    found = signals.half_hits(*halved(features, who, t, len(camera)), camera)
     assert found[:4].tolist() == [1, 1, 0, 0]
     assert np.isnan(found[4]) and np.isnan(found[5])  # nobody to be told from; no crops
-    assert np.nanmax(signals.half_hits(np.ones((25, 1)), who, t, camera)) == 0  # a collapsed network
+    assert (
+        np.nanmax(signals.half_hits(*halved(np.ones((25, 1)), who, t, 6), camera)) == 0
+    )  # a collapsed network
 
 
 def test_knowing_people_across_cameras_does_not_look_bad() -> None:
@@ -57,7 +69,7 @@ def test_knowing_people_across_cameras_does_not_look_bad() -> None:
     person, camera = np.tile(np.arange(8), 6), np.repeat(np.arange(6), 8).astype(str)
     who, t = np.repeat(np.arange(48), 8), np.tile(np.arange(8), 48)
     features = unit(np.eye(8)[person[who]] + 0.01 * rng.normal(size=(len(who), 8)))
-    assert signals.half_hits(features, who, t, camera).mean() == 1
+    assert signals.half_hits(*halved(features, who, t, len(camera)), camera).mean() == 1
 
 
 def walkers(n: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
