@@ -66,6 +66,8 @@ BUDGET = {
 }
 # Measured is the network of the last round, as the papers do it, and not what `identify` would choose.
 SHARED = "identify.signal=last identify.crops_per_tracklet=4"
+# The stages after the tracklets that a cell's measures come from.
+DECIDING = ("associate", "train", "identify", "supervised", "evaluate")
 COLUMNS = {
     "rank-1": ("final", "rank1"),
     "mAP": ("final", "mean_ap"),
@@ -143,7 +145,7 @@ def base_run(site: str, seed: str, runs: Path) -> Path | None:
 
 
 def cell_key(base: Path, method: str, sets: str) -> str:
-    """Digest of all that decides a cell: the tracklets it starts from, its settings and every version in its chain."""
+    """Digest of all that decides a cell: the tracklets it starts from, and the settings and versions of what comes after."""
     outputs = {}
     for stage in ("track", "crop", "isolate", "ground_truth"):
         receipt = json.loads((base / stage / "receipt.json").read_text(encoding="utf-8"))
@@ -151,11 +153,10 @@ def cell_key(base: Path, method: str, sets: str) -> str:
     request = json.loads((base / "request.json").read_text(encoding="utf-8"))
     file = config.named(request["config"]) if request["config"] else None
     sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
-    chosen = {
-        name: what_settings(values)
-        for name, values in config.load(sections, file, config.split_sets(sets)).items()
-    }
-    versions = {node.stage.name: node.stage.version for node in graph.build(method, 1)}
+    settings = config.load(sections, file, config.split_sets(sets))
+    chosen = {name: what_settings(settings[name]) for name in ("run", *DECIDING)}
+    nodes = graph.build(method, 1, optional={"supervised"})
+    versions = {node.stage.name: node.stage.version for node in nodes if node.stage.name in DECIDING}
     return text_digest([outputs, method, chosen, versions])
 
 
