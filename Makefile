@@ -8,6 +8,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAGES := ingest detect track crop isolate camera_labels associate train identify ground_truth evaluate export
 export VIDEOS TOPOLOGY DATASET SOURCE ROOT TRIAL METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN PRIVACY ZIP
+export IDENTITY FROM UNTIL CAMERA DECODE
 export YOLO_AUTOINSTALL := false
 
 # A published benchmark has a run of its own, unless one is named.
@@ -42,9 +43,10 @@ endif
 
 WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
 	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
-	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET$${PRIVACY:+ report.privacy=$$PRIVACY}" --force "$$FORCE" --round "$$ROUND"
+	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET$${PRIVACY:+ report.privacy=$$PRIVACY}" --force "$$FORCE" --round "$$ROUND" \
+	--from "$$FROM" --until "$$UNTIL" --camera "$$CAMERA" $(if $(STRICT),--strict) $(if $(KEEP_GOING),--keep-going)
 
-.PHONY: help setup all demo supervised report status plan metrics compare judge test check bench table benchmark pretrain clean $(STAGES)
+.PHONY: help setup all demo supervised report names status plan metrics compare judge test check bench table benchmark pretrain purge clean $(STAGES)
 
 help: ## this page
 	@echo "make all                                        the embedded demo site, from video to report"
@@ -54,7 +56,7 @@ help: ## this page
 	@echo "  one stage    make $(STAGES)"
 	@echo
 	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY DATASET SOURCE ROOT TRIAL RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
-	@echo "       GROUND_TRUTH CAMERA_LABELS ROUND FORCE CONFIG PRIVACY ZIP SET=\"train.epochs=3 track.max_gap_s=2\""
+	@echo "       GROUND_TRUTH CAMERA_LABELS CAMERA ROUND FORCE FROM UNTIL STRICT KEEP_GOING DECODE CONFIG PRIVACY ZIP IDENTITY SET=\"train.epochs=3 track.max_gap_s=2\""
 
 setup: $(VENV)/.installed ## make .venv with everything the pipeline needs
 
@@ -86,6 +88,9 @@ $(STAGES): setup $(NEEDS)
 
 supervised: setup $(NEEDS) ## also train the reference with the truth on the same tracklets, and measure it
 	@$(PY) -m pipeline run $(WORDS) --supervised
+
+names: setup $(NEEDS) ## what each file is taken for: camera, start, and what told it
+	@$(PY) -m pipeline names $${RUN:+--run "$$RUN"} --videos "$$VIDEOS" --topology "$$TOPOLOGY"
 
 plan: setup $(NEEDS) ## what would run, and why
 	@$(PY) -m pipeline plan $(WORDS)
@@ -123,6 +128,9 @@ benchmark: setup ## a published experiment: make benchmark DATASET=mars ROOT=…
 pretrain: setup ## a start that saw other, labelled people: make pretrain SOURCE=market1501 ROOT=…
 	@test -n "$$SOURCE" || { echo "error: SOURCE= is not set; choose one of $$($(PY) -c 'from data.datasets.benchmark import DATASETS; print(*DATASETS)')" >&2; exit 2; }
 	@$(PY) -m pipeline run $(WORDS)
+
+purge: setup ## remove every picture, feature and clip: make purge RUN=runs/x; of some people for good: IDENTITY="7 12"
+	@$(PY) -m pipeline purge --run "$$RUN" --identity "$$IDENTITY"
 
 clean: ## remove one run: make clean RUN=runs/x
 	@test -d "$$RUN" || { echo "error: RUN=$$RUN: no such folder" >&2; exit 2; }

@@ -69,6 +69,8 @@ def site(run_dir: Path, seed: int = 0) -> pages.Findings:
             "video_id": [f"{c}_v" for c in CAMERAS], "camera_id": CAMERAS, "path": [f"/gone/{c}.mp4" for c in CAMERAS],
             "digest": "0", "status": "ok", "t_start_us": DAY_US, "t_end_us": DAY_US + 86_400 * S, "frames": 864_000,
             "width": 1920, "height": 1080, "fps": 10.0, "time_source": "name", "clock_scale": 1.0, "time_std_s": 0.5, "note": "",
+            "t_from_us": DAY_US, "t_until_us": DAY_US + 86_400 * S, "stamped_fps": 10.0, "grey_share": 0.0, "damaged": 0,
+            "repaired_times": 0,
         }
     )  # fmt: skip
     tracklets = pd.DataFrame(
@@ -82,7 +84,7 @@ def site(run_dir: Path, seed: int = 0) -> pages.Findings:
     crops = pd.DataFrame(
         {
             "tracklet_id": ids, "video_id": [f"{CAMERAS[c]}_v" for c in camera], "frame": 1, "t_utc_us": start,
-            "shard": "crops.tar", "offset": places[which, 0], "size": places[which, 1], "width": 128, "height": 256,
+            "shard": "crops.tar", "offset": places[which, 0], "size": places[which, 1], "width": 128, "height": 256, "grey": False,
             "quality": rng.random(TRACKLETS),
         }
     )  # fmt: skip

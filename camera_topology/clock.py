@@ -31,11 +31,17 @@ class NamePattern:
 
 @dataclass(frozen=True)
 class NamedStart:
-    """What a file name said: its camera ('' where it does not), its start, and the pattern that read it."""
+    """What a file name said: its camera ('' where it does not), its start, and the pattern that read it.
+
+    again_us: the second instant of that name, where the clock was put back and showed the hour twice; else None.
+    skipped: the local time never was, since the clock was put forward over it.
+    """
 
     camera: str
     start_us: int
     pattern: str
+    again_us: int | None = None
+    skipped: bool = False
 
 
 _DAY = r"(?P<year>20\d\d|19\d\d){0}(?P<month>0[1-9]|1[0-2]){0}(?P<day>0[1-9]|[12]\d|3[01])"
@@ -115,9 +121,13 @@ def read_start(path: PurePath, pattern: NamePattern, site_timezone: str = "UTC")
         start = _time(groups, pattern)
     except ValueError:
         return None
-    if start.tzinfo is None:
-        start = start.replace(tzinfo=ZoneInfo(pattern.timezone or site_timezone))
-    return NamedStart(groups.get("camera", ""), to_us(start), pattern.name)
+    if start.tzinfo is not None:
+        return NamedStart(groups.get("camera", ""), to_us(start), pattern.name)
+    local = start.replace(tzinfo=ZoneInfo(pattern.timezone or site_timezone))
+    first, second = to_us(local), to_us(local.replace(fold=1))
+    # Put back, the second pass is later; put forward, the reading by the old offset lies after that by the new one.
+    again = second if second > first else None
+    return NamedStart(groups.get("camera", ""), first, pattern.name, again, second < first)
 
 
 def guess_start(path: PurePath, site_timezone: str = "UTC") -> NamedStart | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from pipeline import yaml_text
 from pipeline.errors import UserError
 
 KeyPath = tuple[str | int, ...]
@@ -16,28 +17,16 @@ class PlacedYaml:
     """A YAML file's values, and the place of each of them.
 
     Raises:
-        UserError: no such file, not valid YAML, or one key twice in one mapping.
+        UserError: no such file, not valid YAML (`pipeline.yaml_text`), or one key twice in one mapping.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.places: dict[KeyPath, tuple[int, int]] = {(): (1, 1)}
-            if root is not None:
-                self._walk(root, ())
-            self.values: Any = yaml.safe_load(text)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such site file.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as a site file: {error}.") from None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-            raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
-        except ValueError as error:
-            raise UserError(f"{path}: not valid YAML: {error}.") from None
+        root = yaml_text.compose(path, "site file")
+        self.places: dict[KeyPath, tuple[int, int]] = {(): (1, 1)}
+        if root is not None:
+            self._walk(root, ())
+        self.values: Any = None if root is None else yaml_text.value(root, str(path))
 
     def error(self, keys: KeyPath, sentence: str) -> UserError:
         """A UserError ``file:line:column: key.path: sentence`` at the deepest part of ``keys`` that is in the file."""
@@ -50,7 +39,7 @@ class PlacedYaml:
     def _walk(self, node: yaml.Node, keys: KeyPath) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                below = (*keys, str(getattr(key, "value", "?")))
+                below = (*keys, str(key.value))
                 place = (key.start_mark.line + 1, key.start_mark.column + 1)
                 if below in self.places:
                     first = self.places[below][0]

@@ -18,6 +18,7 @@ from camera_topology.transit import LOG_FLOOR, FloatArray, Transit, log_ratio, t
 
 # Beyond this many joint standard deviations a clock error explains nothing any more.
 _CLOCK_SIGMAS = 3.0
+_DAY_UNKNOWN_S = 43200.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def pair_prior(
 
     The transit time is Δt = max(start_b - end_a, start_a - end_b), negative where both are seen at once, and is
     held against the model of the direction that came first. Both clocks' uncertainty widens that model. One
-    camera's own pairs have log prior 0 and are gated where they overlap in time.
+    camera's own pairs have log prior 0 and are gated where they overlap in time. Pairs of two days are gated, unless
+    the site says that people are joined across days.
 
     Args:
         cameras_a, cameras_b: (M,) camera ids; unknown ones count as unlisted.
@@ -73,9 +75,25 @@ def pair_prior(
     log_prior = log_ratio(time_s, table.mean_s[code], std_s, table.slack_s[code], table.ceiling[code])
     same = a == b
     gate = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
-    gate = np.where(same, time_s > 0, gate)
+    gate = np.where(same, time_s > 0, gate) & same_day(site, start_a_us, start_b_us, clock)
     log_prior = np.where(same, 0.0, np.where(table.possible[code], log_prior, LOG_FLOOR))
     return PairPrior(gate, log_prior, time_s)
+
+
+def same_day(
+    site: Site, a_us: NDArray[np.int64], b_us: NDArray[np.int64], clock_std_s: FloatArray
+) -> NDArray[np.bool_]:
+    """(M,) whether people of both instants (µs) may be joined: on one day of the site, or on any where it says so.
+
+    clock_std_s: (M,) joint uncertainty of both clocks; where it is half a day, nobody knows which day it was.
+    """
+    a_us, b_us = np.asarray(a_us, np.int64), np.asarray(b_us, np.int64)
+    if site.across_days or not len(a_us):
+        return np.ones(len(a_us), bool)
+    ends = site.day(np.array([min(a_us.min(), b_us.min()), max(a_us.max(), b_us.max())]))
+    if ends[0] == ends[1]:
+        return np.ones(len(a_us), bool)
+    return (site.day(a_us) == site.day(b_us)) | (clock_std_s >= _DAY_UNKNOWN_S)
 
 
 def certain_negatives(
@@ -142,7 +160,7 @@ class _Table:
         cls, site: Site, ids: list[str], clock_std_s: Mapping[str, float] | None, options: Mapping[str, float]
     ) -> _Table:
         models = [transit_model(site, x, y, **options) if x != y else Transit() for x in ids for y in ids]
-        stds = np.array([_clock_std_s(site, c, clock_std_s) for c in ids], np.float64)
+        stds = np.array([camera_clock_std_s(site, c, clock_std_s) for c in ids], np.float64)
 
         def field(name: str, kind: type) -> NDArray[Any]:
             return np.array([getattr(model, name) for model in models], kind)
@@ -166,7 +184,8 @@ def _either_way(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return (flags.reshape(k, k) | flags.reshape(k, k).T).ravel()
 
 
-def _clock_std_s(site: Site, camera_id: str, known: Mapping[str, float] | None) -> float:
+def camera_clock_std_s(site: Site, camera_id: str, known: Mapping[str, float] | None) -> float:
+    """Uncertainty of a camera's clock, s: as `ingest` found it, else the site file's own, else 0."""
     if known is not None and camera_id in known:
         return float(known[camera_id])
     return float(site.camera(camera_id).clock.offset_std_s or 0.0)

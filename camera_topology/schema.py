@@ -5,6 +5,7 @@ Everything is optional except a camera's id.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -13,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from camera_topology import clock
 
+# Bounds of numbers and times, so wide that only a slip of the pen lies outside: what comes after must not overflow.
+_MOST_S = 1e10  # three centuries: a camera's clock may stand at 1970, and its offset be half of one
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
+
 Point = tuple[float, float]
 Row = tuple[float, float, float]
 
@@ -20,13 +25,13 @@ Row = tuple[float, float, float]
 class Part(BaseModel):
     """Base of all parts: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class WalkingSpeed(Part):
-    mean: float = Field(default=1.25, gt=0, description="m/s")
-    std: float = Field(default=0.3, ge=0, description="m/s")
-    max: float = Field(default=3.0, gt=0, description="m/s; what is faster is impossible")
+    mean: float = Field(default=1.25, ge=0.01, le=100, description="m/s")
+    std: float = Field(default=0.3, ge=0, le=100, description="m/s")
+    max: float = Field(default=3.0, gt=0, le=1000, description="m/s; what is faster is impossible")
 
     @model_validator(mode="after")
     def _ordered(self) -> WalkingSpeed:
@@ -74,7 +79,10 @@ class FileName(Part):
                 known = closest(self.built_in, clock.built_in_names())
                 raise ValueError(f"no built-in pattern is called '{self.built_in}'. {known}")
         else:
-            clock.check(self.pattern())
+            try:
+                clock.check(self.pattern())
+            except (OverflowError, RecursionError):  # of `re`, on a{99999999999} and on ((((…
+                raise ValueError("regex is too large for a regular expression") from None
         return self
 
     def pattern(self) -> clock.NamePattern:
@@ -86,16 +94,18 @@ class FileName(Part):
 class Clock(Part):
     """True time = shown time + offset_s; one second of media lasts ``scale`` true seconds."""
 
-    offset_s: float = Field(default=0.0, description="s, added to what the camera's clock shows")
+    offset_s: float = Field(
+        default=0.0, ge=-_MOST_S, le=_MOST_S, description="s, added to what the camera's clock shows"
+    )
     offset_std_s: float | None = Field(
-        default=None, ge=0, description="s, uncertainty; given means the clock is trusted"
+        default=None, ge=0, le=_MOST_S, description="s, uncertainty; given means the clock is trusted"
     )
     scale: float = Field(default=1.0, gt=0.1, lt=10, description="true seconds per second of media")
 
 
 class Position(Part):
-    x_m: float
-    y_m: float
+    x_m: float = Field(ge=-1e7, le=1e7)
+    y_m: float = Field(ge=-1e7, le=1e7)
 
 
 class WorldPoint(Part):
@@ -118,7 +128,10 @@ class Camera(Part):
     )
     clock: Clock = Clock()
     fps: float | None = Field(
-        default=None, gt=0, description="true frame rate where the file's stamps are wrong, 1/s"
+        default=None,
+        ge=0.001,
+        le=10_000,
+        description="true frame rate where the file's stamps are wrong, 1/s",
     )
     position: Position | None = None
     homography: tuple[Row, Row, Row] | None = None
@@ -154,11 +167,11 @@ class Camera(Part):
 class Transit(Part):
     """Seconds from leaving one view to entering the other: a mean and spread, three points, or a histogram."""
 
-    mean: float | None = Field(default=None, ge=0)
-    std: float | None = Field(default=None, gt=0)
-    min: float | None = Field(default=None, ge=0)
-    typical: float | None = Field(default=None, ge=0)
-    max: float | None = Field(default=None, ge=0)
+    mean: float | None = Field(default=None, ge=0, le=_MOST_S)
+    std: float | None = Field(default=None, gt=0, le=_MOST_S)
+    min: float | None = Field(default=None, ge=0, le=_MOST_S)
+    typical: float | None = Field(default=None, ge=0, le=_MOST_S)
+    max: float | None = Field(default=None, ge=0, le=_MOST_S)
     edges: tuple[float, ...] | None = None
     counts: tuple[float, ...] | None = None
 
@@ -186,7 +199,9 @@ class Link(Part):
     to: str
     relation: Literal["adjacent", "overlap", "reachable", "forbidden"] = "adjacent"
     bidirectional: bool = True
-    distance_m: float | None = Field(default=None, gt=0, description="length of the way people walk, m")
+    distance_m: float | None = Field(
+        default=None, gt=0, le=1e7, description="length of the way people walk, m"
+    )
     transit_s: Transit | None = Field(default=None, description="wins over distance_m")
     from_zone: str | None = None
     to_zone: str | None = None
@@ -200,8 +215,11 @@ class Link(Part):
 
 class Defaults(Part):
     unlisted_pairs: Literal["weak", "allow", "forbid"] = "weak"
-    max_transit_s: float = Field(default=900.0, gt=0)
-    same_camera_reentry_s: float = Field(default=5.0, ge=0)
+    max_transit_s: float = Field(default=900.0, gt=0, le=_MOST_S)
+    same_camera_reentry_s: float = Field(default=5.0, ge=0, le=_MOST_S)
+    across_days: bool = Field(
+        default=False, description="one person may be found on several days; clothes change over night"
+    )
 
 
 class Evaluation(Part):
@@ -252,14 +270,16 @@ def known_timezone(name: str) -> str:
 
 
 def iso_time(value: Any) -> Any:
-    """A datetime from what YAML made of a time; ValueError where it is none."""
-    if isinstance(value, datetime) or value is None:
+    """A datetime from what YAML made of a time; ValueError where it is none, or of another age."""
+    if value is None:
         return value
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
     if isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    raise ValueError("wants a time such as 2026-05-01T08:00:00+02:00")
+        with contextlib.suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        raise ValueError("wants a time such as 2026-05-01T08:00:00+02:00")
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        raise ValueError(f"wants a time between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+    return value

@@ -15,12 +15,19 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from camera_topology import clock, schema
 from camera_topology.places import KeyPath, PlacedYaml, dotted
-from pipeline.errors import UserError, closest
+from pipeline.errors import UserError, closest, is_text, shown
+
+# The fewest people are under way then.
+_DAY_BEGINS_H = 4
+
+_LONGEST_ID = 100  # bytes; names of files have 255, and hold a start or the name of a recording, too
 
 Relation = Literal["adjacent", "overlap", "reachable", "forbidden", "unlisted"]
 
@@ -82,6 +89,24 @@ class Site:
             return None
         times = [self.to_us(t) for t in (until or from_, from_ or until) if t is not None]
         return times[0], times[1]
+
+    @property
+    def across_days(self) -> bool:
+        """Whether one person may be found on several days; by default not, since clothes change over night."""
+        return self.facts.defaults.across_days
+
+    def day(self, t_utc_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of the site's day that each instant (µs UTC) lies in; a day begins at four in the morning."""
+        import pandas as pd
+
+        local = pd.DatetimeIndex(pd.to_datetime(t_utc_us, unit="us", utc=True)).tz_convert(self.timezone)
+        begun = (local.tz_localize(None) - pd.Timedelta(hours=_DAY_BEGINS_H)).floor("D")
+        return np.asarray((begun - pd.Timestamp(0)).days, np.int64)
+
+    def rate_is_declared(self, camera_id: str) -> bool:
+        """Whether the file says how fast the camera's clock runs, if only that it runs right."""
+        camera = self.camera(camera_id)
+        return camera.fps is not None or "scale" in camera.clock.model_fields_set
 
     def to_us(self, time: datetime) -> int:
         """UTC µs of a time of the site file; without a zone it is local to the site."""
@@ -166,6 +191,7 @@ class Site:
             "links": [link.model_dump(mode="json", include=keys) for link in self.facts.links],
             "unlisted_pairs": self.facts.defaults.unlisted_pairs,
             "offset_std_s": {camera.id: camera.clock.offset_std_s for camera in self.facts.cameras},
+            "days_apart": None if self.across_days else self.timezone,
         }
 
     def map_view(self) -> dict[str, Any]:
@@ -203,8 +229,8 @@ def expand(folder: Path, glob: str) -> list[Path]:
     pattern = str(PurePath(glob).relative_to(anchor)) if absolute else glob
     try:
         return sorted(p for p in anchor.glob(pattern) if p.is_file())
-    except (NotImplementedError, ValueError):
-        return []
+    except (NotImplementedError, ValueError, IndexError, OSError):
+        return []  # no glob: '**x', '.', or a name longer than any there is
 
 
 def _ends_like(path: Path, glob: str) -> bool:
@@ -235,7 +261,7 @@ def _first_error(placed: PlacedYaml, error: ValidationError) -> UserError:
     keys: KeyPath = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1])
-        return placed.error(keys, f"unknown key '{keys[-1]}'. {closest(str(keys[-1]), known)}")
+        return placed.error(keys, f"unknown key '{str(keys[-1])[:80]}'. {closest(str(keys[-1])[:80], known)}")
     return placed.error(keys, _sentence(first))
 
 
@@ -247,9 +273,11 @@ def _sentence(error: ErrorDetails) -> str:
         message = "wants keys and values"
     elif error["type"] in ("tuple_type", "list_type"):
         message = "wants a list"
+    elif error["type"] == "string_pattern_mismatch":  # the one pattern is that of a camera's id
+        message = "wants a name without / \\ and |"
     found = error["input"]
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
-    return f"{message[:1].lower() + message[1:]}{shown}{'' if message.endswith(('.', '?')) else '.'}"
+    but = f" (found {shown(found)})" if isinstance(found, str | int | float | bool) else ""
+    return f"{message[:1].lower() + message[1:]}{but}{'' if message.endswith(('.', '?')) else '.'}"
 
 
 def _known_keys(keys: KeyPath) -> list[str]:
@@ -276,6 +304,8 @@ def _check(placed: PlacedYaml, facts: schema.SiteFile) -> None:
     """What the schema alone cannot see: references between parts."""
     ids = [camera.id for camera in facts.cameras]
     for i, camera_id in enumerate(ids):
+        if why := _not_nameable(camera_id):
+            raise placed.error(("cameras", i, "id"), f"{shown(camera_id)} {why}.")
         if camera_id in ids[:i]:
             raise placed.error(("cameras", i, "id"), f"camera '{camera_id}' is declared twice.")
     seen: set[tuple[str, str]] = set()
@@ -295,6 +325,17 @@ def _check(placed: PlacedYaml, facts: schema.SiteFile) -> None:
         raise placed.error(
             ("evaluation", "test_from"), "lies before train_until; the test must not see training time."
         )
+
+
+def _not_nameable(camera_id: str) -> str:
+    """Why files and people cannot be told of a camera by this id; empty where they can."""
+    if not is_text(camera_id) or camera_id != camera_id.strip():
+        return "holds characters nobody sees, or blanks around it; write it without"
+    if not camera_id.strip("."):
+        return "means a folder; call the camera otherwise"
+    if len(camera_id.encode()) > _LONGEST_ID:
+        return f"is longer than the {_LONGEST_ID} bytes that fit into names of files; shorten it"
+    return ""
 
 
 def _unused(placed: PlacedYaml, facts: schema.SiteFile) -> list[str]:

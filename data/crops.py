@@ -50,8 +50,8 @@ def cut_boxes(
         frames: an already opened reader of the video.
 
     Returns:
-        the rows that could be cut, in order of frame, with the columns offset, size (B), width, height (px) and
-        quality (0..1). Rows of frames that do not decode, and boxes outside the picture, are missing.
+        the rows that could be cut, in order of frame, with the columns offset, size (B), width, height (px), quality
+        (0..1) and grey (whether the frame has no colour). Rows of frames that do not decode, and boxes outside the picture, are missing.
     """
     wanted = _by_frame(boxes)
     around = boxes if others is None else others
@@ -86,10 +86,10 @@ def cut_boxes(
                 kept = rows.iloc[[f[0] for f in facts]].copy()
                 for i, column in enumerate(("offset", "size", "width", "height", "quality"), start=1):
                     kept[column] = [f[i] for f in facts]
-                cut.append(kept)
+                cut.append(kept.assign(grey=frame.grey()))
     if not cut:
         none = boxes.iloc[:0].copy()
-        return none.assign(offset=0, size=0, width=0, height=0, quality=0.0)
+        return none.assign(offset=0, size=0, width=0, height=0, quality=0.0, grey=False)
     return pd.concat(cut, ignore_index=True)
 
 

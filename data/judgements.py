@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_text, shown
 
 PLACE = Path("judge") / "answers.jsonl"  # in a run's folder
 KINDS = ("probe", "link")
@@ -58,7 +58,12 @@ def read(path: Path) -> list[Judgement]:
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); it holds the answers given so far."
+        ) from None
     stack: list[Judgement] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -71,11 +76,13 @@ def read(path: Path) -> list[Judgement]:
             found = Judgement(*(str(said[name]) for name in Judgement._fields))
             if found.kind not in KINDS or found.answer not in ANSWERS or not found.a < found.b:
                 raise ValueError
-        except (ValueError, KeyError, AttributeError):
+            if not is_text(found.a + found.b):
+                raise ValueError
+        except (ValueError, KeyError, AttributeError, RecursionError):
             if number == len(lines):
                 continue
             raise UserError(
-                f"{path}: line {number} is no answer: '{line[:80]}'; mend or delete that line, the others are kept."
+                f"{path}: line {number} is no answer: {shown(line)}; mend or delete that line, the others are kept."
             ) from None
         stack.append(found)
     return list({(j.kind, j.a, j.b): j for j in stack}.values())

@@ -7,6 +7,8 @@ timestamps are repaired so that time always moves forward.
 
 from __future__ import annotations
 
+import os
+import warnings
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
@@ -27,7 +31,11 @@ av.logging.set_level(None)
 BAD_PACKETS = "packets failed to decode"
 CORRUPT_FRAMES = "frames decoded with errors"
 REPAIRED_TIMES = "timestamps missing or backward, repaired"
-RESIZED_FRAMES = "frames of another size than the first"
+RESIZED_FRAMES = "frames of another size than the first, scaled to it"
+
+# Mean spread between a picture's red, green and blue, of 255, under which it has no colour: infra-red, or a grey camera.
+_GREY = 4.0
+_GREY_EVERY_S = 2.0
 
 # A demuxer that fails this often without one packet in between has no more to give.
 _MAX_DEMUX_FAILURES = 50
@@ -48,30 +56,48 @@ class Frame:
 
     index: zero-based number among the frames that decode.
     media_time_s: presentation time since the first decoded frame, strictly increasing.
+    size: (width, height) of its picture, px: that of the file's first frame as a player shows it.
     """
 
     index: int
     media_time_s: float
+    size: tuple[int, int] = (0, 0)
     _decoded: Any = field(repr=False, compare=False, default=None)
 
     def rgb(self) -> NDArray[np.uint8]:
-        """(H, W, 3) pixels, upright: the file's rotation is applied. Converted on each call."""
+        """(H, W, 3) pixels as a player shows them: upright, pixels square, one instant. Converted on each call.
+
+        Of an interlaced frame the first field is shown: two fields are two instants, and who walks has two outlines.
+        """
         image = self._decoded.to_ndarray(format="rgb24")
-        turns = _quarter_turns(self._decoded)
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        if self._decoded.interlaced_frame:
+            image = image[::2]
+        if turns := _quarter_turns(self._decoded):
+            image = np.rot90(image, turns)
+        if self.size != (0, 0) and self.size != (image.shape[1], image.shape[0]):
+            return np.asarray(cv2.resize(np.ascontiguousarray(image), self.size), np.uint8)
+        return np.ascontiguousarray(image)
+
+    def grey(self) -> bool:
+        """Whether the picture has no colour, as by infra-red light at night; looked at in 64 x 48 px."""
+        small = self._decoded.reformat(width=64, height=48, format="rgb24").to_ndarray().astype(np.int16)
+        return bool((small.max(axis=2) - small.min(axis=2)).mean() < _GREY)
 
 
 @dataclass(frozen=True)
 class VideoFacts:
     """What decoding a whole file found; never what its header claims.
 
-    width, height: px, of the first frame, upright.
+    width, height: px, of the first frame, upright and with square pixels.
     duration_s: from the first to the last frame, in media time.
     fps: (frames - 1) / duration_s, 0 where there is no duration.
     stamped_fps: 1 / median spacing of the timestamps: the rate the file claims, blind to dropped frames.
     lead_s: media time before the first frame that decodes; above 0 where the file's start is damaged.
     created: the container's creation_time as written, '' where it has none.
-    note: what was skipped or repaired, '' when nothing.
+    grey_share: share of the time without colour (infra-red), 0 to 1, looked at every two seconds.
+    damaged, repaired_times, resized: packets and frames that did not decode whole, timestamps put right, frames of
+        another size than the first.
+    note: the same in words, and what else is odd about the pictures; '' when nothing.
     """
 
     frames: int
@@ -82,6 +108,10 @@ class VideoFacts:
     stamped_fps: float
     lead_s: float
     created: str
+    grey_share: float
+    damaged: int
+    repaired_times: int
+    resized: int
     note: str
 
 
@@ -95,12 +125,15 @@ def read_frames(path: Path, tally: Counter[str] | None = None) -> Iterator[Frame
         UnreadableVideo: the file cannot be opened, has no video stream or yields no frame.
     """
     tally = Counter() if tally is None else tally
-    step_s = _header(path).step_s
-    first_s = None
+    header = _header(path)
+    first_s, size = None, (0, 0)
     index = 0
-    for decoded, time_s in _timed(_sound_frames(path, tally), step_s, tally):
-        first_s = time_s if first_s is None else first_s
-        yield Frame(index, time_s - first_s, decoded)
+    for decoded, time_s in _timed(_sound_frames(path, tally), header.step_s, tally):
+        found = _shown_size(decoded, header.pixel_aspect)
+        if first_s is None:
+            first_s, size = time_s, found
+        tally[RESIZED_FRAMES] += found != size
+        yield Frame(index, time_s - first_s, size, decoded)
         index += 1
     if index == 0:
         raise UnreadableVideo(path, "no frame could be decoded")
@@ -115,14 +148,24 @@ def probe(path: Path) -> VideoFacts:
     tally: Counter[str] = Counter()
     header = _header(path)
     count, last_s, size, lead_s = 0, 0.0, (0, 0), 0.0
+    looked, grey, interlaced = 0, 0, False
     steps_s = array("d")
     for frame in read_frames(path, tally):
-        found = _upright_size(frame._decoded)
         if count == 0:
-            size, lead_s = found, _lead_s(frame._decoded, header)
-        tally[RESIZED_FRAMES] += found != size
+            size, lead_s, interlaced = (
+                frame.size,
+                _lead_s(frame._decoded, header),
+                frame._decoded.interlaced_frame,
+            )
+        if frame.media_time_s >= looked * _GREY_EVERY_S:
+            grey, looked = grey + frame.grey(), looked + 1
         steps_s.append(frame.media_time_s - last_s)
         count, last_s = count + 1, frame.media_time_s
+    notes = [f"{n} {what}" for what, n in sorted(tally.items()) if n]
+    notes += ["interlaced, one field shown"] if interlaced else []
+    notes += (
+        [f"pixels {header.pixel_aspect:.3g} as wide as high, stretched"] if header.pixel_aspect != 1 else []
+    )
     return VideoFacts(
         frames=count,
         width=size[0],
@@ -132,7 +175,11 @@ def probe(path: Path) -> VideoFacts:
         stamped_fps=float(1 / np.median(steps_s[1:])) if count > 1 else 0.0,
         lead_s=lead_s,
         created=header.created,
-        note="; ".join(f"{n} {what}" for what, n in sorted(tally.items()) if n),
+        grey_share=grey / max(looked, 1),
+        damaged=tally[BAD_PACKETS] + tally[CORRUPT_FRAMES],
+        repaired_times=tally[REPAIRED_TIMES],
+        resized=tally[RESIZED_FRAMES],
+        note="; ".join(notes),
     )
 
 
@@ -170,11 +217,16 @@ def repair_times(raw: Iterable[float | None], step_s: float) -> Iterator[tuple[f
 _END: Any = object()
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, hardware: HWAccel | None = None) -> InputContainer:
     try:
         # 'file:' keeps libav from reading a name such as 08:00.mp4 as a network protocol.
-        container = av.open(f"file:{path}")
+        container = av.open(f"file:{path}", hwaccel=hardware)
     except (FFmpegError, OSError, ValueError) as error:
+        if hardware is not None:
+            warnings.warn(
+                f"DECODE: no such decoder works here ({error}); the processor decodes.", stacklevel=2
+            )
+            return _open(path)
         reason = "empty file" if _is_empty(path) else getattr(error, "strerror", None) or str(error)
         raise UnreadableVideo(path, f"cannot be opened: {reason}") from error
     if not container.streams.video:
@@ -191,11 +243,12 @@ def _sound_frames(path: Path, tally: Counter[str]) -> Iterator[tuple[Any, float 
     """Decoded frames with their raw time, the same on every run and machine.
 
     Decoding in several threads is faster, but how it conceals damage depends on which thread came first. So the
-    first sign of damage starts the file over in one thread, and the frames handed on already are passed over.
+    first sign of damage starts the file over in one thread, and the frames handed on already are passed over. So it is
+    with a hardware decoder, too, and one that fails costs nothing but its start.
     """
     done = 0
     damage: Counter[str] = Counter()
-    for item in _decoded_frames(path, "AUTO", damage):
+    for item in _decoded_frames(path, "AUTO", damage, _hardware()):
         if damage.total():
             break
         yield item
@@ -204,9 +257,20 @@ def _sound_frames(path: Path, tally: Counter[str]) -> Iterator[tuple[Any, float 
         yield from islice(_decoded_frames(path, "NONE", tally), done, None)
 
 
-def _decoded_frames(path: Path, threads: str, tally: Counter[str]) -> Iterator[tuple[Any, float | None]]:
+def _hardware() -> HWAccel | None:
+    """The decoder that DECODE names (cuda, qsv, …: `av.codec.hwaccel.hwdevices_available`); None for the processor.
+
+    How a picture is decoded does not decide what is in it, so this is a word of the environment and no setting.
+    """
+    name = os.environ.get("DECODE", "")
+    return HWAccel(name, allow_software_fallback=True) if name not in ("", "cpu") else None
+
+
+def _decoded_frames(
+    path: Path, threads: str, tally: Counter[str], hardware: HWAccel | None = None
+) -> Iterator[tuple[Any, float | None]]:
     failures = 0
-    with _open(path) as container:
+    with _open(path, hardware) as container:
         stream = container.streams.video[0]
         stream.thread_type = threads  # type: ignore[assignment]
         time_base = float(stream.time_base or 0)
@@ -258,9 +322,10 @@ def _quarter_turns(decoded: Any) -> int:
     return round((decoded.rotation or 0) / 90) % 4
 
 
-def _upright_size(decoded: Any) -> tuple[int, int]:
-    turned = _quarter_turns(decoded) % 2
-    return (decoded.height, decoded.width) if turned else (decoded.width, decoded.height)
+def _shown_size(decoded: Any, pixel_aspect: float) -> tuple[int, int]:
+    """(width, height) a player gives the picture."""
+    width, height = round(decoded.width * pixel_aspect), decoded.height
+    return (height, width) if _quarter_turns(decoded) % 2 else (width, height)
 
 
 @dataclass(frozen=True)
@@ -271,6 +336,7 @@ class _Header:
     start_s: float | None
     time_base: float
     created: str
+    pixel_aspect: float
 
 
 def _header(path: Path) -> _Header:
@@ -280,7 +346,10 @@ def _header(path: Path) -> _Header:
         base = float(stream.time_base or 0)
         start = None if stream.start_time is None else stream.start_time * base
         created = container.metadata.get("creation_time") or stream.metadata.get("creation_time") or ""
-        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created)
+        aspect = float(stream.sample_aspect_ratio or 1)
+        # Beyond what any camera has, the header is damaged.
+        aspect = aspect if 0.25 <= aspect <= 4 else 1.0
+        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created, aspect)
 
 
 def _lead_s(decoded: Any, header: _Header) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from pathlib import Path
 
-import yaml
-
 from data.digest import files_below
-from pipeline.errors import UserError
+from pipeline import yaml_text
+from pipeline.errors import UserError, shown
 
 EXTENSIONS = frozenset(
     [
@@ -48,13 +48,14 @@ def expand_videos(spec: str) -> list[Path]:
             cameras' globs, or its folder where no camera has any), or one video file.
 
     Raises:
-        UserError: there is no such file, or nothing in it is a recording.
+        UserError: there is no such file, nothing in it is a recording, or a recording has a name that no table can hold.
     """
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    # os.path says False, where Path raises, of a user nobody is and of a name longer than any there is.
+    path = Path(os.path.expanduser(spec))
+    if os.path.isdir(path):
         found = [p for p in files_below(path) if p.suffix.lower() in EXTENSIONS]
         wanted = "a video file"
-    elif path.is_file():
+    elif os.path.isfile(path):
         suffix = path.suffix.lower()
         if suffix == ".txt":
             found, wanted = _listed(path), "a line that names a video"
@@ -63,8 +64,7 @@ def expand_videos(spec: str) -> list[Path]:
         else:
             found, wanted = [path], ""
     elif glob.has_magic(spec):
-        found = [Path(p) for p in glob.glob(str(path), recursive=True)]
-        found = [p for p in found if p.is_file() and p.suffix.lower() in EXTENSIONS]
+        found = [p for p in globbed(str(path)) if p.suffix.lower() in EXTENSIONS]
         if not found:
             raise UserError(f"VIDEOS={spec}: the glob matches no video file.")
         wanted = ""
@@ -72,7 +72,33 @@ def expand_videos(spec: str) -> list[Path]:
         raise UserError(f"VIDEOS={spec}: no such file or folder.")
     if not found:
         raise UserError(f"VIDEOS={spec}: holds no recording; {wanted} is wanted there.")
-    return sorted({p.absolute() for p in found}, key=natural_key)
+    paths = sorted({p.absolute() for p in found}, key=natural_key)
+    for p in paths:
+        try:
+            str(p).encode("utf-8")
+        except UnicodeEncodeError:
+            raise UserError(
+                f"VIDEOS: {str(p)!a}: its name is no UTF-8, so no table can hold it; rename the file or folder."
+            ) from None
+    return paths
+
+
+def globbed(pattern: str, folder: Path = Path()) -> list[Path]:
+    """Files that match, hidden ones left out; ``**`` goes into folders but not into links to folders, which may be a loop.
+
+    Args:
+        folder: from which a pattern that is not absolute is meant.
+    """
+    if "**" not in pattern:
+        return [path for name in glob.glob(pattern, root_dir=folder) if os.path.isfile(path := folder / name)]
+    parts = Path(pattern).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = folder.joinpath(*parts[:fixed])
+    try:
+        found = [path for path in root.glob(str(Path(*parts[fixed:]))) if path.is_file()]
+    except (ValueError, OSError):  # '**x' is no pattern
+        return []
+    return [p for p in found if not any(name.startswith(".") for name in p.relative_to(root).parts)]
 
 
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
@@ -85,35 +111,31 @@ def _listed(path: Path) -> list[Path]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"VIDEOS={path}: cannot be read as a list of videos: {error}.") from None
+        raise UserError(
+            f"VIDEOS={path}: cannot be read as a list of videos ({error}); save it as UTF-8 text, one path a line."
+        ) from None
     found = []
     for number, line in enumerate(lines, 1):
         name = line.strip()
         if not name or name.startswith("#"):
             continue
-        video = path.parent / Path(name).expanduser()
-        if not video.is_file():
-            raise UserError(f"{path}:{number}: {name}: no such file.")
+        video = path.parent / os.path.expanduser(name)
+        if not os.path.isfile(video):
+            raise UserError(f"{path}:{number}: {shown(name)}: no such file; mend or delete that line.")
         found.append(video)
     return found
 
 
 def _of_site(path: Path) -> list[Path]:
     """The files a site file's globs find; its keys are checked elsewhere, by whom they concern."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f":{place.line + 1}:{place.column + 1}" if place else ""
-        reason = getattr(error, "problem", None) or error
-        raise UserError(f"{path}{where}: cannot be read as a site file: {reason}.") from None
+    root = yaml_text.compose(path, "site file")
+    values = None if root is None else yaml_text.value(root, str(path))
     cameras = values.get("cameras") if isinstance(values, dict) else None
     globs: list[str] = []
     for camera in cameras if isinstance(cameras, list) else []:
         named = camera.get("videos") if isinstance(camera, dict) else None
-        globs += [named] if isinstance(named, str) else [g for g in named or [] if isinstance(g, str)]
+        listed = named if isinstance(named, list) else [named]
+        globs += [g for g in listed if isinstance(g, str)]
     if not globs:
         return [p for p in files_below(path.parent) if p.suffix.lower() in EXTENSIONS]
-    root = glob.escape(str(path.parent))
-    matches = (Path(m) for g in globs for m in glob.glob(str(Path(root) / g), recursive=True))
-    return [p for p in matches if p.is_file()]
+    return [p for g in globs for p in globbed(g, path.parent)]

@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline run | plan | status | explain | describe | metrics | compare | zip | judge | embed | search | doctor``.
+"""The command line: ``python -m pipeline run | plan | status | names | explain | describe | metrics | compare | zip | purge | judge | embed | search | doctor``.
 
 The Makefile calls this; everything it can do, a person can do without make.
 """
@@ -6,6 +6,7 @@ The Makefile calls this; everything it can do, a person can do without make.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -19,13 +20,20 @@ from pipeline import config, graph
 from pipeline.errors import UserError
 from pipeline.graph import Node
 from pipeline.runner import Runner, settings_that_differ, standing
+from pipeline.shards import by_camera
+from pipeline.shards import standing as standing_shards
 from pipeline.sources import Request, Sources
 from pipeline.stage import Settings
+
+# What is wrong with the machine and not with us: no room, a failing or read-only disk.
+_OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 a defect of ours, 2 input the user can mend, 130 interrupted."""
     options = parser().parse_args(arguments)
+    # Whatever is written shows or describes people: it is its owner's alone, in workers too.
+    os.umask(0o077)
     # Libraries must neither upload nor install behind the user's back.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -38,11 +46,20 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            raise
+        print(
+            f"error: {error.filename or getattr(options, 'run', None) or 'RUN'}: {error.strerror}; mend that and run the same "
+            "command again, finished work is kept.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command resumes.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 0
 
 
 def _once() -> Callable[..., str]:
@@ -76,9 +93,15 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--until", default="", help="last stage to run; default: the whole chain")
         sub.add_argument("--round", default="", help="last round, when --until is associate or train")
         sub.add_argument("--force", default="", help="stages to run anew, separated by commas")
+        sub.add_argument("--from", dest="from_", default="", help="run anew from this stage on")
         sub.add_argument("--supervised", action="store_true", help="also train the supervised reference")
-    sub = command("explain", explain, "walk a stage or a Parquet file back to what made it")
-    sub.add_argument("what", help="a stage, a node such as train@2, or a Parquet file")
+        sub.add_argument("--strict", action="store_true", help="stop after ingest where a file is not whole")
+    sub = command("names", names, "print what each file is taken for: camera, start, and what told it")
+    _add_request(sub, run_required=False)
+    sub = command("explain", explain, "walk a table, a tracklet or a person back to video and frame")
+    sub.add_argument(
+        "what", help="a Parquet file, a tracklet's id, identity:7, a stage, or a node such as train@2"
+    )
     _add_request(sub, run_required=False)
     sub = command("describe", describe, "print the tables and settings as Markdown")
     sub.add_argument("what", choices=["tables", "settings"], nargs="?", default="tables")
@@ -91,6 +114,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="one JSON object")
     sub = command("zip", zip_report, "pack the report of a finished run into one file, to pass on")
     sub.add_argument("--run", required=True, type=Path)
+    sub = command(
+        "purge", purge, "remove every picture, feature and clip of a run, or of some people for good"
+    )
+    sub.add_argument("--run", required=True, type=Path)
+    sub.add_argument(
+        "--identity", nargs="*", default=[], help="numbers of people, as in the report; none: everybody"
+    )
     sub = command(
         "judge",
         judge,
@@ -150,12 +180,18 @@ def _add_request(parser: argparse.ArgumentParser, run_required: bool = True) -> 
     parser.add_argument("--trial", default="", help="which of its random halves, from 0")
     parser.add_argument("--method", default="", help="re-ID method")
     parser.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--camera", default="", help="only these cameras, separated by commas; 'all' for all of them again"
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="when one video fails, finish the others before stopping"
+    )
     parser.add_argument("--set", action="append", default=[], help="section.key=value; may be repeated")
 
 
 def _request(options: argparse.Namespace) -> Request:
     """Words of this command line; what it leaves out comes from the run's last request."""
-    request = Request.load(options.run)
+    request = Request.load(options.run) if options.run else Request()
     if options.model not in ("", "none") and options.weights:
         raise UserError(
             "MODEL uses a finished network as it is and WEIGHTS starts from one: name one of the two."
@@ -182,6 +218,9 @@ def _request(options: argparse.Namespace) -> Request:
                 f"warning: METHOD={options.method} has no setting {key}; {sets.pop(key)} is dropped.",
                 file=sys.stderr,
             )
+    if options.camera:
+        chosen = options.camera if options.camera != "all" else ""
+        words.append(f"ingest.cameras={json.dumps(chosen)}")
     sets.update({s.partition("=")[0]: s for s in words})
     request.sets = list(sets.values())
     return request
@@ -205,6 +244,8 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
     sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
     settings = config.load(sections, file, request.sets)
     supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
+    if getattr(options, "keep_going", False):  # of this command alone, so not remembered
+        settings["run"] = settings["run"].model_copy(update={"keep_going": True})
     # An old model is used as it is: a chain without rounds.
     own = graph.method_module(method).ROUNDS if run_settings.rounds is None else run_settings.rounds
     rounds = -1 if request.model or request.source else own
@@ -298,7 +339,20 @@ def _forced(options: argparse.Namespace, until: list[Node]) -> set[str]:
             raise UserError(f"FORCE={word}: no such stage. {closest(word, list(graph.STAGES))}")
         if not any(word in (node.id, node.stage.name) for node in until):
             raise UserError(f"FORCE={word}: not among the steps up to {until[-1].id}, which are to run.")
-    return forced
+    return forced | _from_on(options.from_, until)
+
+
+def _from_on(word: str, until: list[Node]) -> set[str]:
+    """The nodes from a stage, or a node such as train@2, on; none for no word."""
+    if not word:
+        return set()
+    for i, node in enumerate(until):
+        if word in (node.id, node.stage.name):
+            return {later.id for later in until[i:]}
+    from pipeline.errors import closest
+
+    known = list(dict.fromkeys(node.stage.name for node in until))
+    raise UserError(f"FROM={word}: not among the steps that are to run. {closest(word, known)}")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -317,7 +371,12 @@ def run(options: argparse.Namespace) -> None:
         if "backbone" in needed:
             _check_start(runner.sources)
         request.save(options.run)
-        ran = runner.run(until, forced)
+        ran = 0
+        if options.strict:
+            ran += runner.run(until[:1], forced)
+            _refuse_problems(runner, until[0])
+            forced -= {until[0].id, until[0].stage.name}
+        ran += runner.run(until, forced)
     if not ran:
         print(f"Nothing to do: all {len(until)} steps of {options.run} are fresh.")
     if until[-1].id in ("report", "rank"):
@@ -326,6 +385,26 @@ def run(options: argparse.Namespace) -> None:
         print(f"the start for other runs: WEIGHTS={options.run / 'pretrain' / 'model.pt'}")
     if until[-1].id == "report":
         print(f"report: {(options.run / 'report' / 'index.html').resolve()}")
+
+
+def standing_word(reasons: list[str], has_output: bool) -> str:
+    """fresh, forced, failed, missing or stale, by what `Runner.plan` says of a step."""
+    if not reasons:
+        return "fresh"
+    first = reasons[0].split(" ")[0]
+    if first in ("failed", "forced"):
+        return first
+    return "stale" if has_output else "missing"
+
+
+def _refuse_problems(runner: Runner, ingest: Node) -> None:
+    """Raise UserError where ingest found files that are not whole (`--strict`)."""
+    found = (runner.receipt(ingest) or {}).get("notes", {}).get("problems", [])
+    if found:
+        more = f" (and {len(found) - 1} more, listed above or by `make names`)" if len(found) > 1 else ""
+        raise UserError(
+            f"STRICT: {found[0]}{more} Mend or take out what is not whole, or run without STRICT: it is left out then."
+        )
 
 
 def plan(options: argparse.Namespace) -> None:
@@ -349,29 +428,45 @@ def status(options: argparse.Namespace) -> None:
     until = _until(runner, options)
     for item in runner.plan(until, _forced(options, until)):
         receipt = runner.receipt(item.node)
-        word = "fresh" if not item.reasons else "stale" if receipt else item.reasons[0].split(" ")[0]
-        if word == "not":
-            word = "missing"
+        word = standing_word(item.reasons, receipt is not None)
+        pieces = standing_shards(runner.run_dir / "pieces" / item.node.stage.name)
+        if word in ("missing", "failed") and any(done for done, _ in pieces.values()):
+            word = "partial"
         detail = "; ".join(item.reasons) if item.reasons else f"{receipt['seconds']:.1f} s" if receipt else ""
+        if pieces and word in ("fresh", "partial"):
+            detail += f" ({by_camera(pieces)})"
         if receipt and not item.reasons and receipt["sources_digest"] != runner.source_digest(item.node):
             detail += "  (its source changed under an unchanged STAGE.version)"
         print(f"{item.node.id:<14} {word:<8} {detail}")
 
 
+def names(options: argparse.Namespace) -> None:
+    from stages.recording.names import explained
+
+    where = options.run or Path()
+    sources = Sources(_request(options), where, seed=0, device="cpu", holdout_share=0.0, image_size=(1, 1))
+    for line in explained(sources.videos, sources.site):
+        print(line)
+
+
 def explain(options: argparse.Namespace) -> None:
+    from pipeline import lineage
+
     path = Path(options.what)
     if path.suffix == ".parquet":
-        receipt = path.parent / "receipt.json"
-        if not receipt.is_file():
-            raise UserError(f"{path}: no receipt.json beside it; it is not the output of a stage.")
-        print(receipt.read_text(encoding="utf-8"))
+        lineage.printed(lineage.of_table(path))
         return
     if options.run is None:
         raise UserError(f"explain {options.what}: name the run too, with --run runs/….")
     runner, _ = open_run(options)
+    if (lines := lineage.of_tracklet(options.run, options.what)) is not None:
+        lineage.printed(lines)
+        return
     matching = [n for n in runner.nodes if n.id == options.what or n.stage.name == options.what]
     if not matching:
-        raise UserError(f"there is no stage '{options.what}' in this run.")
+        raise UserError(
+            f"{options.what}: neither a stage, nor a tracklet or identity:<number> of {options.run}."
+        )
     for node in matching:
         found = runner.plan_node(node)
         print(f"{node.id}: {'; '.join(found.reasons) or 'fresh'}")
@@ -437,6 +532,12 @@ def zip_report(options: argparse.Namespace) -> None:
     from stages.reporting.archive import pack
 
     print(f"report: {pack(options.run)}")
+
+
+def purge(options: argparse.Namespace) -> None:
+    from pipeline.purge import purge
+
+    purge(options)
 
 
 def judge(options: argparse.Namespace) -> None:

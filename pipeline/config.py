@@ -6,6 +6,7 @@ what differs: class defaults < config file < SET.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Annotated, Any, cast
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from pipeline.errors import UserError, closest
+from pipeline import yaml_text
+from pipeline.errors import UserError, closest, shown
 from pipeline.stage import Settings, how
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -30,12 +32,16 @@ class RunSettings(Settings):
         le=1000,
         description="rounds of associate and train after round 0; null: as many as the method wants",
     )
-    seed: int = Field(0, ge=0, description="seed of every random choice")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
     workers: int | None = how(
         None, ge=1, description="processes that read and cut footage side by side; null: one per core"
     )
-    image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
+    keep_going: bool = how(
+        False,
+        description="when one video or camera fails, finish all others before the stage stops (KEEP_GOING=1)",
+    )
+    image_size: tuple[Annotated[int, Field(ge=16, le=2048)], Annotated[int, Field(ge=16, le=2048)]] = Field(
         (256, 128), description="height and width of the network's input, px"
     )
     holdout_share: float = Field(
@@ -87,11 +93,7 @@ def _given(file: Path | None, overrides: Sequence[str]) -> list[Setting]:
         key, sign, value = text.partition("=")
         if not sign or "." not in key:
             raise UserError(f'SET="{text}": write section.key=value, for example SET="train.epochs=3".')
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            parsed = value
-        given.append((tuple(key.strip().split(".")), parsed, f'SET="{text}"'))
+        given.append((tuple(key.strip().split(".")), yaml_text.word(value), f'SET="{text}"'))
     return given
 
 
@@ -108,15 +110,17 @@ def _validated(sections: Mapping[str, type[Settings]], given: list[Setting]) -> 
             first = error.errors()[0]
             keys = (name, *(str(part) for part in first["loc"]))
             where = origin.get(keys[:2], "settings")
-            raise UserError(f"{where}: {'.'.join(keys)} is {first.get('input')!r}: {first['msg']}.") from None
+            raise UserError(
+                f"{where}: {'.'.join(keys)} is {shown(first.get('input'))}: {first['msg']}."
+            ) from None
     return settings
 
 
 def named(name: str) -> Path:
     """The path of a config shipped with us ('demo') or of the user's own file."""
     own = CONFIGS / f"{name}.yaml"
-    path = own if own.is_file() else Path(name)
-    if not path.is_file():
+    path = own if os.path.isfile(own) else Path(name)
+    if not os.path.isfile(path):  # which is False, and not an error, for a name too long to be one
         known = sorted(p.stem for p in CONFIGS.glob("*.yaml"))
         raise UserError(
             f"CONFIG={name}: no such file, and none of ours is called that. {closest(name, known)}"
@@ -155,7 +159,7 @@ def _insert(
     if len(keys) == 1:
         if value is None:
             return
-        raise UserError(f"{where}: section '{section}' wants keys below it, not {value!r}.")
+        raise UserError(f"{where}: section '{section}' wants keys below it, not {shown(value)}.")
     fields = list(sections[section].model_fields)
     if keys[1] not in fields:
         raise UserError(f"{where}: '{section}' has no setting '{keys[1]}'. {closest(keys[1], fields)}")
@@ -170,14 +174,7 @@ def _insert(
 
 def _leaves(file: Path) -> list[Setting]:
     """(key path, value, 'file:line') of every setting in a YAML file, two levels deep."""
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a config file: {error}") from None
+    root = yaml_text.compose(file, "config file")
     if root is None:
         return []
     if not isinstance(root, yaml.MappingNode):
@@ -187,12 +184,12 @@ def _leaves(file: Path) -> list[Setting]:
     for key, below in root.value:
         where = f"{file}:{key.start_mark.line + 1}"
         if not isinstance(below, yaml.MappingNode):
-            leaves.append(((str(key.value),), yaml.safe_load(yaml.serialize(below)), where))
+            leaves.append(((str(key.value),), yaml_text.value(below, str(file)), where))
             continue
         _once_each(below, file)
         for name, value in below.value:
             where = f"{file}:{name.start_mark.line + 1}"
-            leaves.append(((str(key.value), str(name.value)), yaml.safe_load(yaml.serialize(value)), where))
+            leaves.append(((str(key.value), str(name.value)), yaml_text.value(value, str(file)), where))
     return leaves
 
 

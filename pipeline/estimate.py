@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.graph import Node
+from pipeline.progress import duration
 
 BY_THE_ROUND = ("train", "supervised")
 
@@ -63,7 +64,7 @@ def sentence(found: Iterable[Estimate]) -> str:
     known = [e.seconds for e in found if e.seconds is not None]
     if not known:
         return "No earlier run beside this one tells how long that takes."
-    text = f"About {_duration(sum(known))}"
+    text = f"About {duration(sum(known))}"
     if disk := sum(e.disk_bytes or 0 for e in found):
         text += f" and {disk / 1e6:.0f} MB" if disk < 1e9 else f" and {disk / 1e9:.1f} GB"
     text += ", by earlier runs here"
@@ -79,8 +80,8 @@ def recorded_hours(run_dir: Path) -> float | None:
     path = run_dir / "ingest" / "videos.parquet"
     if not path.is_file():
         return None
-    table = pq.read_table(path, columns=["status", "t_start_us", "t_end_us"]).to_pylist()
-    return sum(r["t_end_us"] - r["t_start_us"] for r in table if r["status"] == "ok") / 3.6e9 or None
+    table = pq.read_table(path, columns=["status", "t_from_us", "t_until_us"]).to_pylist()
+    return sum(r["t_until_us"] - r["t_from_us"] for r in table if r["status"] == "ok") / 3.6e9 or None
 
 
 def _receipts(run_dir: Path) -> list[dict[str, Any]]:
@@ -98,11 +99,3 @@ def _receipts(run_dir: Path) -> list[dict[str, Any]]:
 
 def _bytes(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"

@@ -27,27 +27,36 @@ _FRAME = (
 )
 
 VIDEOS = Manifest(
-    "videos", 1, "What was recorded, by which camera, when, and how healthy each file is.",
+    "videos", 2, "What was recorded, by which camera, when, and how healthy each file is.",
     (
         Column("video_id", _text, "camera and start time, or camera and file name where the time was assumed"),
         Column("camera_id", _text, "the camera that recorded it"),
         Column("path", _text, "absolute path of the file"),
         Column("digest", _text, "SHA-256 of the file's content"),
-        Column("status", _text, "'ok' or 'unreadable'"),
+        Column("status", _text, "'ok', 'unreadable', 'repeated' (the content of another file of the camera) or 'outside' (of the "
+               "time asked for)"),
         Column("t_start_us", _i64, "true time of the first frame", "µs"),
         Column("t_end_us", _i64, "true time of the last frame", "µs"),
+        Column("t_from_us", _i64, "frames before are not looked at; t_start_us where all are", "µs"),
+        Column("t_until_us", _i64, "frames after are not looked at; t_end_us where all are", "µs"),
         Column("frames", _i32, "frames that decode"),
-        Column("width", _i32, "frame width", "px"),
-        Column("height", _i32, "frame height", "px"),
+        Column("width", _i32, "frame width as a player shows it", "px"),
+        Column("height", _i32, "frame height as a player shows it", "px"),
         Column("fps", _f64, "measured rate: (frames - 1) / duration, 0 where there is no duration", "1/s"),
+        Column("stamped_fps", _f64, "rate by the median spacing of the timestamps, blind to dropped frames", "1/s"),
         Column("time_source", _text, "'topology', 'file name', 'container' or 'assumed'"),
         Column("clock_scale", _f64, "true seconds per second of media: t_utc = t_start + scale * media time"),
         Column("time_std_s", _f64, "uncertainty of the camera's clock", "s"),
+        Column("grey_share", _f64, "share of its time without colour (infra-red, night), 0 to 1"),
+        Column("damaged", _i32, "packets and frames that did not decode whole"),
+        Column("repaired_times", _i32, "timestamps that were missing or ran backward"),
         Column("note", _text, "what was repaired or is wrong with the file; empty when nothing"),
     ),
     ("video_id",),
-    {"status is 'ok' or 'unreadable'": lambda t: t.status.isin(["ok", "unreadable"]),
-     "t_start_us <= t_end_us": lambda t: t.t_start_us <= t.t_end_us},
+    {"status is ok, unreadable, repeated or outside":
+        lambda t: t.status.isin(["ok", "unreadable", "repeated", "outside"]),
+     "t_start_us <= t_end_us": lambda t: t.t_start_us <= t.t_end_us,
+     "0 <= grey_share <= 1": lambda t: t.grey_share.between(0, 1)},
 )  # fmt: skip
 
 DETECTIONS = Manifest(
@@ -95,7 +104,7 @@ BOXES = Manifest(
 )  # fmt: skip
 
 CROPS = Manifest(
-    "crops", 1, "Boxes cut out at a fixed rate, as JPEG members of WebDataset tar shards.",
+    "crops", 2, "Boxes cut out at a fixed rate, as JPEG members of WebDataset tar shards.",
     (
         Column("tracklet_id", _text, "the tracklet it belongs to"), *_FRAME,
         Column("shard", _text, "path of the tar file, relative to the run's folder"),
@@ -103,6 +112,7 @@ CROPS = Manifest(
         Column("size", _i32, "length of the JPEG", "B"),
         Column("width", _i32, "width of the crop", "px"),
         Column("height", _i32, "height of the crop", "px"),
+        Column("grey", _flag, "whether its frame has no colour (infra-red, night)"),
         Column("quality", _f32, "0 to 1: large, sharp, inside the frame and not covered by another box"),
     ),
     ("tracklet_id", "video_id", "frame"),
@@ -229,7 +239,7 @@ RANKINGS = Manifest(
 )  # fmt: skip
 
 CONFUSIONS = Manifest(
-    "confusions", 1, "Pictures of the test queries that the final state answers worst, with what it answered.",
+    "confusions", 2, "Pictures of the test queries that the final state answers worst, with what it answered.",
     (
         Column("place", _i32, "0 for the worst query"),
         Column("role", _text, "'query', 'answer' (the first, and wrong) or 'match' (the true one it ranked highest)"),
@@ -292,7 +302,7 @@ PROTOCOL = Manifest(
 )  # fmt: skip
 
 PROTOCOL_CROPS = Manifest(
-    "protocol_crops", 1, "Pictures of a benchmark's test tracklets, each a file of its own.", CROPS.columns, CROPS.key,
+    "protocol_crops", 2, "Pictures of a benchmark's test tracklets, each a file of its own.", CROPS.columns, CROPS.key,
     CROPS.rules,
 )  # fmt: skip
 

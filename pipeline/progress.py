@@ -1,13 +1,74 @@
-"""A bar on a terminal, nothing elsewhere: logs are for lines that stay true."""
+"""How far the work is: a bar on a terminal, and now and then a line that says how long the rest will take."""
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# The first word on the time left comes after a minute, the next after two more, then four …, at most this far apart.
+_FIRST_S, _LAST_S = 60.0, 1800.0
+
+
+class Pace:
+    """Work done against all there is to do, and the time left at the pace so far.
+
+    total: in ``unit`` (frames, bytes). say: takes each line. clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: float,
+        unit: str,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.label, self.total, self.unit, self.say, self.clock = label, total, unit, say, clock
+        self.done = self.settled = 0.0
+        self.began = clock()
+        self.wait_s = _FIRST_S
+        self.next = self.began + self.wait_s
+
+    def add(self, amount: float) -> None:
+        """So much more is done of a shard under way."""
+        self.done += amount
+        if self.clock() >= self.next:
+            self.wait_s = min(2 * self.wait_s, _LAST_S)
+            self.next = self.clock() + self.wait_s
+            if self.done < self.total:
+                self.say(self.sentence())
+
+    def settle(self, size: float) -> None:
+        """A whole shard of this size is done, whatever was counted of it meanwhile."""
+        self.settled += size
+        self.add(max(self.settled - self.done, 0.0))
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to go at the pace so far; infinite before anything was done."""
+        return (self.clock() - self.began) * (self.total / self.done - 1) if self.done else float("inf")
+
+    def sentence(self) -> str:
+        """'detect: 12,000 of 96,000 frames, 210 a second, about 7 minutes left'."""
+        rate = self.done / max(self.clock() - self.began, 1e-9)
+        return (
+            f"{self.label}: {self.done:,.0f} of {self.total:,.0f} {self.unit}, {rate:,.0f} a second, about "
+            f"{duration(self.left_s)} left"
+        )
+
+
+_pace: Pace | None = None
+
+
+def begin(pace: Pace | None) -> None:
+    """From now on `bar` counts towards this; None: towards nothing."""
+    global _pace
+    _pace = pace
 
 
 def bar(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
@@ -17,6 +78,17 @@ def bar(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]
     if sys.stderr.isatty() and multiprocessing.parent_process() is None:
         from tqdm import tqdm
 
-        yield from tqdm(items, desc=f"  {label}", total=total, leave=False)
-    else:
-        yield from items
+        items = tqdm(items, desc=f"  {label}", total=total, leave=False)
+    for item in items:
+        yield item
+        if _pace is not None:
+            _pace.add(1)
+
+
+def duration(seconds: float) -> str:
+    """'45 seconds', '12 minutes', '3.4 hours'."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -30,10 +30,14 @@ RECEIPT = "receipt.json"
 
 @dataclass
 class Plan:
-    """What one node would do now: nothing (``reasons`` empty) or run, and why."""
+    """What one node would do now: nothing (``reasons`` empty) or run, and why.
+
+    again: only its files were taken away (`make purge`), and what comes of it now is what came of it before.
+    """
 
     node: Node
     reasons: list[str]
+    again: bool = False
 
 
 class Runner:
@@ -53,25 +57,31 @@ class Runner:
 
     def receipt(self, node: Node) -> dict[str, Any] | None:
         """The node's receipt, or None where it never finished or its output is gone."""
-        folder = standing(self.folder(node))
-        try:
-            receipt: dict[str, Any] = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if not {"fingerprint", "outputs", "seconds", "sources_digest"} <= receipt.keys():
+        receipt = self._written(node)
+        if receipt is None:
             return None
         files = {*receipt.get("files", ()), *(manifest.file for manifest in node.stage.outputs)}
-        if any(not (folder / name).is_file() for name in files):
+        if any(not (standing(self.folder(node)) / name).is_file() for name in files):
             return None
         return receipt
+
+    def _written(self, node: Node) -> dict[str, Any] | None:
+        """The receipt of a node that finished, whether or not its files are still there."""
+        try:
+            path = standing(self.folder(node)) / RECEIPT
+            receipt: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        whole = {"fingerprint", "outputs", "seconds", "sources_digest"} <= receipt.keys()
+        return receipt if whole else None
 
     def fingerprint(self, node: Node) -> dict[str, Any]:
         """All parts that decide the node's result, stored apart so that `explain` can name the one that moved."""
         inputs = {}
         for name, providers in node.inputs.items():
             for provider in providers:
-                receipt = self.receipt(self.by_id[provider])
-                inputs[f"{name} of {provider}"] = receipt["outputs"][name] if receipt else None
+                receipt = self._written(self.by_id[provider])
+                inputs[f"{name} of {provider}"] = receipt["outputs"].get(name) if receipt else None
         return {
             "stage": node.stage.name,
             "version": node.stage.version,
@@ -89,9 +99,16 @@ class Runner:
             failure = self._failure_file(node)
             if failure.is_file():
                 return Plan(node, [f"failed before: {failure.read_text(encoding='utf-8').strip()}"])
-            return Plan(node, ["not run yet"])
-        now = json.loads(json.dumps(self.fingerprint(node)))
-        return Plan(node, differences(receipt["fingerprint"], now))
+            receipt = self._written(node)
+            if receipt is None:
+                return Plan(node, ["not run yet"])
+            changed = self._changed(node, receipt)
+            reasons = ["missing files", *changed] if changed else ["missing files, made again when asked for"]
+            return Plan(node, reasons, again=not changed)
+        return Plan(node, self._changed(node, receipt))
+
+    def _changed(self, node: Node, receipt: Mapping[str, Any]) -> list[str]:
+        return differences(receipt["fingerprint"], json.loads(json.dumps(self.fingerprint(node))))
 
     def plan(self, until: list[Node], force: set[str]) -> list[Plan]:
         """Every node in order; one whose input will be made anew is listed as stale too."""
@@ -100,9 +117,9 @@ class Runner:
         for node in until:
             plan = self.plan_node(node, node.stage.name in force or node.id in force)
             upstream = sorted({p for providers in node.inputs.values() for p in providers if p in stale})
-            if not plan.reasons and upstream:
-                plan = Plan(node, [f"{upstream[0]} runs before it"])
-            if plan.reasons:
+            if upstream and (plan.again or not plan.reasons):
+                plan = Plan(node, [*plan.reasons, f"{upstream[0]} runs before it"])
+            if plan.reasons and not plan.again:
                 stale.add(node.id)
             plans.append(plan)
         return plans
@@ -141,6 +158,8 @@ class Runner:
             method=self.settings["run"].method,  # type: ignore[attr-defined]
             round=node.round,
             workers=self.settings["run"].workers or cores(),  # type: ignore[attr-defined]
+            keep_going=self.settings["run"].keep_going,  # type: ignore[attr-defined]
+            facts=self._facts(node, fingerprint),
             source_digests=fingerprint["sources"],
             piece_parts={
                 "stage": node.stage.name,
@@ -154,10 +173,11 @@ class Runner:
             node.stage.run(context)
             digests = self._digests(node, scratch)
         except Exception as error:
-            failure = self._failure_file(node)
-            failure.parent.mkdir(parents=True, exist_ok=True)
-            failure.write_text(f"{error}\n", encoding="utf-8")
             shutil.rmtree(scratch, ignore_errors=True)
+            with contextlib.suppress(OSError):  # a full disk may have no room for that, either
+                failure = self._failure_file(node)
+                failure.parent.mkdir(parents=True, exist_ok=True)
+                failure.write_text(f"{error}\n", encoding="utf-8")
             if isinstance(error, OSError):
                 raise UserError(
                     f"{node.id}: {error.strerror or error} ({error.filename or self.run_dir}); "
@@ -173,14 +193,26 @@ class Runner:
             "seconds": round(seconds, 3),
             "notes": context.notes,
             "sources_digest": self.source_digest(node),
-            "host": platform.node(),
-            "device": self.sources.device,
-            "python": platform.python_version(),
+            **_machine(self.sources.device),
         }
         (scratch / RECEIPT).write_text(json.dumps(receipt, indent=1, default=str), encoding="utf-8")
         _swap(scratch, self.folder(node))
         self._failure_file(node).unlink(missing_ok=True)
         print(f"  {node.id} done in {seconds:.1f} s", flush=True)
+
+    def _facts(self, node: Node, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+        """What each table of the node carries inside, for whoever is handed the file alone."""
+        from pipeline.digest import text_digest
+
+        return {
+            "node": node.id,
+            "stage_version": node.stage.version,
+            "code": self.source_digest(node),
+            "settings": fingerprint["settings"],
+            "inputs": fingerprint["inputs"],
+            "sources": {name: text_digest(value) for name, value in fingerprint["sources"].items()},
+            **_machine(self.sources.device),
+        }
 
     def source_digest(self, node: Node) -> str:
         """Digest of the node's own sources, the method's included, to notice a forgotten version bump."""
@@ -202,33 +234,48 @@ class Runner:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """One run at a time in a folder; the kernel drops the lock with the process, so none goes stale."""
-        try:
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-            (self.run_dir / ".lock").touch()
-        except OSError as error:
-            raise UserError(
-                f"RUN={self.run_dir}: cannot be written ({error.strerror}); choose a folder you may write to."
-            ) from None
-        with open(self.run_dir / ".lock", "a+", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                raise UserError(
-                    f"{self.run_dir}: another run (process {handle.read().strip() or '?'}) works in this folder; "
-                    "wait for it or choose another RUN."
-                ) from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+        """`locked`, with what a kill left half done mended."""
+        with locked(self.run_dir):
             for node in self.nodes:
                 _heal(self.folder(node))
             yield
 
 
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """One run at a time in a folder; the kernel drops the lock with the process, so none goes stale.
+
+    Raises:
+        UserError: another process works there, or the folder cannot be written.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / ".lock").touch()
+    except OSError as error:
+        raise UserError(
+            f"RUN={run_dir}: cannot be written ({error.strerror}); choose a folder you may write to."
+        ) from None
+    with open(run_dir / ".lock", "a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            raise UserError(
+                f"{run_dir}: another run (process {handle.read().strip() or '?'}) works in this folder; "
+                "wait for it or choose another RUN."
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _machine(device: str) -> dict[str, str]:
+    return {"host": platform.node(), "device": device, "python": platform.python_version()}
+
+
 # What concerns the whole site and not one piece of work: a piece must survive one more video.
-_SITE_WIDE = {"videos", "site.clock", "site.prior", "cut"}
+_SITE_WIDE = {"videos", "site.clock", "site.prior", "cut", "purged"}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

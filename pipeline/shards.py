@@ -7,20 +7,23 @@ returns, so a killed run resumes at the last finished shard, and one more video 
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
 
 DONE = ".done"
+ASKED = "asked.json"
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,14 @@ class Shard:
     key: what decides the result, beside the stage's settings and version (a video's digest, say).
     make: fills the empty folder it is given, and returns a sentence for the person who watches, or None. A
         `functools.partial` of a function of a module, over paths and plain values.
+    label: the camera it is of, for `status`.
+    size: how much work it is, in the unit its stage counts (frames, bytes), for an estimate of the time left.
     """
 
     key: Mapping[str, Any]
     make: Callable[[Path], str | None]
+    label: str = ""
+    size: float = 1.0
 
 
 def fill(folder: Path, make: Callable[[Path], str | None]) -> str | None:
@@ -48,28 +55,81 @@ def fill(folder: Path, make: Callable[[Path], str | None]) -> str | None:
     return sentence
 
 
-def fill_all(todo: Sequence[tuple[Path, Callable[[Path], str | None]]], workers: int) -> Iterator[str | None]:
+def note_asked(home: Path, folders: Sequence[Path], shards: Sequence[Shard]) -> None:
+    """Write down what a stage asks for, so that `standing` can tell how far an interrupted one came."""
+    home.mkdir(parents=True, exist_ok=True)
+    asked = [[shard.label, folder.name] for folder, shard in zip(folders, shards, strict=True)]
+    part = home / f"{ASKED}.part"
+    part.write_text(json.dumps(asked), encoding="utf-8")
+    part.replace(home / ASKED)
+
+
+def standing(home: Path) -> dict[str, tuple[int, int]]:
+    """Label (camera) → shards that are done, and shards asked for, of the last time that the stage ran."""
+    try:
+        asked = json.loads((home / ASKED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    found: dict[str, tuple[int, int]] = {}
+    for label, name in asked:
+        done, every = found.get(label, (0, 0))
+        found[label] = done + (home / name / DONE).exists(), every + 1
+    return found
+
+
+def by_camera(pieces: Mapping[str, tuple[int, int]], most: int = 6) -> str:
+    """'gate 3 of 3, yard 1 of 3', the unfinished first."""
+    order = sorted(pieces.items(), key=lambda item: (item[1][0] == item[1][1], item[0]))
+    shown = [f"{label} {done} of {every}".strip() for label, (done, every) in order[:most]]
+    return ", ".join(shown) + (f" and {len(order) - most} more cameras" if len(order) > most else "")
+
+
+def fill_all(
+    todo: Sequence[tuple[Path, Callable[[Path], str | None]]], workers: int, keep_going: bool = False
+) -> Iterator[tuple[Path, str | None]]:
     """`fill` every (folder, make), in order in this process, or as they come from ``workers`` processes.
 
-    Yields what each said. The first error ends it; shards under way are finished and kept.
+    Yields each folder and what its shard said. The first error ends it; shards under way are finished and kept. With
+    ``keep_going`` all others are made first.
 
     Raises:
-        UserError: a process was killed, as the kernel does when memory runs out.
+        UserError: a process was killed, as the kernel does when memory runs out; or of several errors, the first.
     """
-    if workers <= 1 or len(todo) <= 1:
-        for folder, make in todo:
-            yield fill(folder, make)
-        return
-    with ProcessPoolExecutor(min(workers, len(todo)), _server(), _end_with_parent) as pool:
-        futures: list[Future[str | None]] = [pool.submit(fill, *piece) for piece in todo]
+    failed: list[Exception] = []
+    for folder, result in _results(todo, workers):
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            yield folder, result()
         except BrokenProcessPool:
             raise UserError(
                 f"one of {workers} processes was killed, perhaps for want of memory; run the same command again with "
                 f'fewer, SET="run.workers=1": finished work is kept.'
             ) from None
+        except Exception as error:
+            if not keep_going:
+                raise
+            failed.append(error)
+    if failed:
+        others = (
+            f" ({len(failed) - 1} more of {len(todo)} failed, too; the others are done)"
+            if len(failed) > 1
+            else ""
+        )
+        raise UserError(f"{failed[0]}{others}") from failed[0]
+
+
+def _results(
+    todo: Sequence[tuple[Path, Callable[[Path], str | None]]], workers: int
+) -> Iterator[tuple[Path, Callable[[], str | None]]]:
+    """Each folder as its turn comes, and a function that makes it, or waits for its process, and returns what it said."""
+    if workers <= 1 or len(todo) <= 1:
+        for folder, make in todo:
+            yield folder, partial(fill, folder, make)
+        return
+    with ProcessPoolExecutor(min(workers, len(todo)), _server(), _end_with_parent) as pool:
+        folder_of = {pool.submit(fill, *piece): piece[0] for piece in todo}
+        try:
+            for future in as_completed(folder_of):
+                yield folder_of[future], future.result
         finally:
             pool.shutdown(cancel_futures=True)
 

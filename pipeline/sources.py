@@ -96,6 +96,7 @@ class Sources:
             "gallery": lambda: self.old_export,
             "dataset": lambda: self.dataset,
             "judged": lambda: self.judged,
+            "purged": lambda: self.purged,
             "ground_truth": lambda: self.ground_truth,
             "camera_labels": lambda: self.camera_labels,
             "cut": lambda: self.cut,
@@ -125,6 +126,10 @@ class Sources:
             return [*(str(part) for part in self.dataset), self.dataset_state]
         if name == "judged":
             return self.judged or None  # nobody was asked: as in runs from before there was anybody to ask
+        if name == "purged":
+            from pipeline.digest import text_digest
+
+            return text_digest(self.purged) if self.purged else None  # nobody: as before there was a list
         if name == "device":
             return self.device.partition(":")[0]
         value = self.value(name)
@@ -173,6 +178,13 @@ class Sources:
         from data import judgements
 
         return judgements.links(self.run_dir / judgements.PLACE)
+
+    @property
+    def purged(self) -> list[Any]:
+        """Where purged people stood (`data.purged.Piece`): no picture is made of them."""
+        from data import purged
+
+        return purged.read(self.run_dir / purged.PLACE)
 
     @cached_property
     def dataset_state(self) -> str:
@@ -263,9 +275,9 @@ class Sources:
             return cut
         videos = schema.read(VIDEOS, self.run_dir / "ingest" / VIDEOS.file)
         videos = videos[videos.status == "ok"]
-        start, end = int(videos.t_start_us.min()), int(videos.t_end_us.max())
+        start, end = int(videos.t_from_us.min()), int(videos.t_until_us.max())
         # Hours without any recording must not swallow the held-out part: walk back over recorded time only.
-        instant = _recorded_quantile(videos[["t_start_us", "t_end_us"]].to_numpy(), 1 - self.holdout_share)
+        instant = _recorded_quantile(videos[["t_from_us", "t_until_us"]].to_numpy(), 1 - self.holdout_share)
         return (min(max(instant, start), end),) * 2
 
     def digest(self, path: Path) -> str:

@@ -6,6 +6,7 @@ A stage module ends in one literal, ``STAGE = Stage(name="track", inputs=(…), 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,9 @@ class Context:
     method: str = ""
     round: int = -1
     workers: int = 1  # processes for shards
+    keep_going: bool = False  # make all other shards before the first error ends the stage
+    facts: Mapping[str, Any] = field(default_factory=dict)  # written into every table: what it was made of
+    began: float = field(default_factory=time.monotonic)
     source_digests: Mapping[str, Any] = field(default_factory=dict)
     piece_parts: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +110,8 @@ class Context:
 
         if manifest.name not in self.outputs:
             raise KeyError(f"'{manifest.name}' is not a declared output")
-        schema.write(manifest, frame, self.out / manifest.file)
+        seconds = round(time.monotonic() - self.began, 3)
+        schema.write(manifest, frame, self.out / manifest.file, {**self.facts, "seconds": seconds})
 
     def source(self, name: str) -> Any:
         """What the stage declared in ``Stage.sources``."""
@@ -120,21 +125,36 @@ class Context:
         """Plain facts for the receipt, `status` and the report ('detections': 8123)."""
         self.notes.update(facts)
 
-    def shards(self, shards: Sequence[Shard], workers: int | None = None) -> list[Path]:
+    def shards(self, shards: Sequence[Shard], workers: int | None = None, unit: str = "frames") -> list[Path]:
         """The finished folders of the shards, in their order; what is not kept from before is made now.
 
         A shard is kept by its key, the stage's version and settings, and the sources that concern a piece of footage.
-        ``workers``: processes at most, where the stage knows better than ``run.workers``.
+        ``workers``: processes at most, where the stage knows better than ``run.workers``; ``unit``: of `Shard.size`.
         """
-        from pipeline.shards import DONE, fill_all
+        from pipeline import progress
+        from pipeline.shards import DONE, fill_all, note_asked
 
-        home = self.run_dir / "pieces" / str(self.piece_parts.get("stage", "stage"))
+        stage = str(self.piece_parts.get("stage", "stage"))
+        home = self.run_dir / "pieces" / stage
         folders = [home / text_digest({**self.piece_parts, "key": dict(shard.key)}) for shard in shards]
-        todo = {f: s.make for f, s in zip(folders, shards, strict=True) if not (f / DONE).exists()}
-        made = fill_all(list(todo.items()), self.workers if workers is None else workers)
-        for sentence in self.progress(made, "shards", len(todo)) if len(todo) > 1 else made:
-            if sentence:
-                self.say(sentence)
+        todo = {f: s for f, s in zip(folders, shards, strict=True) if not (f / DONE).exists()}
+        note_asked(home, folders, shards)
+        if not todo:
+            return folders
+        pace = progress.Pace(stage, sum(shard.size for shard in todo.values()), unit, self.say)
+        made = fill_all(
+            [(folder, shard.make) for folder, shard in todo.items()],
+            self.workers if workers is None else workers,
+            self.keep_going,
+        )
+        progress.begin(pace if unit == "frames" else None)
+        try:
+            for folder, sentence in made:
+                pace.settle(todo[folder].size)
+                if sentence:
+                    self.say(sentence)
+        finally:
+            progress.begin(None)
         return folders
 
     def progress(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pipeline.digest import table_digest
+from pipeline.digest import table_digest, text_digest
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, VIDEOS
 from pipeline.shards import Shard
@@ -22,6 +22,8 @@ from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from data.purged import Piece
 
 
 class CropConfig(Settings):
@@ -38,12 +40,18 @@ class CropConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
+    from data import painting, purged
     from pipeline import schema
 
     s = ctx.settings
     videos = ctx.read(VIDEOS)
     boxes = ctx.read(BOXES)
-    wanted = choose(boxes, s.rate_per_s, s.max_per_tracklet)
+    gone = purged.of_videos(ctx.sources.get("purged") or [], videos)
+    wanted = painting.without(choose(boxes, s.rate_per_s, s.max_per_tracklet), gone)
+    if wanted.empty and gone:
+        raise UserError(
+            f"{ctx.run_dir / purged.PLACE}: everybody who was followed is purged; nobody is left to cut out."
+        )
     chosen = ctx.out / "chosen.parquet"
     wanted.to_parquet(chosen)
     shards = []
@@ -52,7 +60,10 @@ def run(ctx: Context) -> None:
         mine, around = (t[t.video_id == video["video_id"]].reset_index(drop=True) for t in (wanted, boxes))
         key = {"video": video["digest"], "chosen": table_digest(mine), "around": table_digest(around)}
         where = (Path(video["path"]), str(video["video_id"]), chosen, ctx.paths(BOXES)[-1])
-        shards.append(Shard(key, partial(cut_video, *where, s)))
+        pieces = gone.get(str(video["video_id"]), [])
+        if pieces:
+            key["purged"] = text_digest(pieces)  # others' pictures may show them, too
+        shards.append(Shard(key, partial(cut_video, *where, s, pieces)))
     tables = [CROPS.empty()]
     for folder in ctx.shards(shards):
         table = schema.read(CROPS, folder / CROPS.file)
@@ -98,16 +109,24 @@ def choose(boxes: pd.DataFrame, rate_per_s: float, max_per_tracklet: int) -> pd.
 
 
 def cut_video(
-    video: Path, video_id: str, chosen: Path, around: Path, settings: CropConfig, folder: Path
+    video: Path,
+    video_id: str,
+    chosen: Path,
+    around: Path,
+    settings: CropConfig,
+    gone: list[Piece],
+    folder: Path,
 ) -> str:
     """A shard: the chosen boxes of one video into ``folder/crops.tar``, with the rows of the manifest beside it.
 
     Args:
-        chosen: Parquet file of the boxes to cut; around: BOXES, to see who stands in front of whom.
+        chosen: Parquet file of the boxes to cut; around: BOXES, to see who stands in front of whom; gone: where purged
+            people stood in this video, who are painted over.
     """
     import pandas as pd
 
     from data.crops import cut_boxes
+    from data.painting import painted
     from data.video import read_frames
     from pipeline import schema
     from pipeline.progress import bar
@@ -124,7 +143,7 @@ def cut_video(
         padding=settings.padding,
         min_height_px=settings.min_height_px,
         max_height_px=settings.max_height_px,
-        frames=bar(read_frames(video), video_id, int(mine.frame.max()) + 1),
+        frames=painted(bar(read_frames(video), video_id, int(mine.frame.max()) + 1), gone),
     )
     cut = cut.assign(shard="crops.tar").astype(
         {"offset": "int64", "size": "int32", "width": "int32", "height": "int32", "quality": "float32"}
@@ -140,4 +159,5 @@ STAGE = Stage(
     config=CropConfig,
     version=1,
     run=run,
+    sources=("purged",),
 )

@@ -77,9 +77,11 @@ def cameras(images: pd.DataFrame, timed: bool, synchronous: bool) -> pd.DataFram
     own = images.groupby("camera_id")
     table = own.t_us.agg(t_start_us="min", t_end_us="max").reset_index()
     return table.assign(
-        video_id=table.camera_id, path="", digest="", status="ok", frames=own.size().to_numpy("int32"), width=0, height=0,
-        fps=0.0, time_source="topology" if timed else "assumed", clock_scale=1.0, time_std_s=0.0 if synchronous else UNKNOWN_CLOCK_S, note="",
-    ).astype({"width": "int32", "height": "int32"})  # fmt: skip
+        video_id=table.camera_id, path="", digest="", status="ok", t_from_us=table.t_start_us, t_until_us=table.t_end_us,
+        frames=own.size().to_numpy("int32"), width=0, height=0, fps=0.0, stamped_fps=0.0, grey_share=0.0, damaged=0,
+        repaired_times=0, time_source="topology" if timed else "assumed", clock_scale=1.0,
+        time_std_s=0.0 if synchronous else UNKNOWN_CLOCK_S, note="",
+    ).astype({"width": "int32", "height": "int32", "damaged": "int32", "repaired_times": "int32"})  # fmt: skip
 
 
 def training_tracklets(tracklets: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -114,6 +116,7 @@ def crops(images: pd.DataFrame) -> pd.DataFrame:
         width=int(width),
         height=int(height),
         quality=1.0,
+        grey=False,
     )
     types = {
         "offset": "int64",
@@ -131,7 +134,7 @@ STAGE = Stage(
     inputs=(),
     outputs=(VIDEOS, TRACKLETS, BOXES, CROPS, PROTOCOL, PROTOCOL_CROPS),
     config=DatasetConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("dataset",),
 )

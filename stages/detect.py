@@ -81,13 +81,16 @@ def run(ctx: Context) -> None:
         video = {str(name): value for name, value in row.items()}
         key = {"video": video["digest"], "video_id": video["video_id"], "t_start_us": int(video["t_start_us"]),
                "clock_scale": float(video["clock_scale"])}  # fmt: skip
+        if seen := window_s(video):
+            key["window_s"] = seen
+        about = str(video["camera_id"]), expected(video, ctx.settings.target_fps)
         if finished:
             key["stem"] = Path(video["path"]).stem
-            shards.append(Shard(key, partial(read_boxes, Path(source), video, ctx.settings)))
+            shards.append(Shard(key, partial(read_boxes, Path(source), video, ctx.settings), *about))
         else:
             networks = ctx.run_dir / "pieces" / "networks"
             make = partial(detect_people, source, video, ctx.settings, ctx.device, networks)
-            shards.append(Shard(key, make))
+            shards.append(Shard(key, make, *about))
     # One network has all cores, or the GPU, for itself.
     folders = ctx.shards(shards, workers=None if finished else 1)
     _opened.cache_clear()
@@ -130,8 +133,8 @@ def detect_people(
     looked_at: list[Moment] = []
 
     def images() -> Iterator[np.ndarray]:
-        frames = every(read_frames(Path(video["path"])), settings.target_fps)
-        for frame in bar(frames, video["video_id"], _expected(video, settings.target_fps)):
+        frames = every(within(read_frames(Path(video["path"])), window_s(video)), settings.target_fps)
+        for frame in bar(frames, video["video_id"], expected(video, settings.target_fps)):
             looked_at.append(Moment(frame.index, frame.media_time_s))
             yield frame.rgb()
 
@@ -189,11 +192,11 @@ def read_boxes(source: Path, video: dict[str, Any], settings: DetectConfig, fold
             f"DETECTOR={source}: {outside.mean():.0%} of the boxes for '{video['video_id']}' lie outside its "
             f"{video['width']}x{video['height']} px; were they made on the video in another size?"
         )
-    frames = every(read_frames(Path(video["path"])), settings.target_fps)
-    frames = bar(frames, video["video_id"], _expected(video, settings.target_fps))
+    frames = every(within(read_frames(Path(video["path"])), window_s(video)), settings.target_fps)
+    frames = bar(frames, video["video_id"], expected(video, settings.target_fps))
     looked_at = [Moment(frame.index, frame.media_time_s) for frame in frames]
     last = max((f.frame for f in looked_at), default=-1)
-    late = 0 if settings.target_fps else int(np.count_nonzero(table.frame > last))
+    late = 0 if settings.target_fps or window_s(video) else int(np.count_nonzero(table.frame > last))
     table = table[table.score >= settings.min_score].sort_values(
         ["frame", "score"], ascending=[True, False], kind="stable"
     )
@@ -215,6 +218,23 @@ def read_boxes(source: Path, video: dict[str, Any], settings: DetectConfig, fold
 def _sentence(video: dict[str, Any], frames: int, boxes: int, started: float) -> str:
     seconds = max(time.perf_counter() - started, 1e-9)
     return f"{video['video_id']}: {frames} frames, {boxes / max(frames, 1):.1f} people per frame, {frames / seconds:.0f} frames/s"
+
+
+def window_s(video: dict[str, Any]) -> tuple[float, float] | None:
+    """The media time that is to be looked at, s from the first frame; None where that is all of it."""
+    start, end, scale = (video[name] for name in ("t_start_us", "t_end_us", "clock_scale"))
+    if (video["t_from_us"], video["t_until_us"]) == (start, end):
+        return None
+    return (video["t_from_us"] - start) / 1e6 / scale, (video["t_until_us"] - start) / 1e6 / scale
+
+
+def within(frames: Iterable[Frame], window_s: tuple[float, float] | None) -> Iterator[Frame]:
+    """The frames of a window of media time; all for None. What comes before is decoded and passed over."""
+    for frame in frames:
+        if window_s is not None and frame.media_time_s > window_s[1]:
+            return
+        if window_s is None or frame.media_time_s >= window_s[0]:
+            yield frame
 
 
 def every(frames: Iterable[Frame], target_fps: float | None) -> Iterator[Frame]:
@@ -256,8 +276,11 @@ def to_tables(
     return table, table[["video_id", "frame", "detection"]].assign(points=list(values[:, 5:]))
 
 
-def _expected(video: dict[str, Any], target_fps: float | None) -> int:
+def expected(video: dict[str, Any], target_fps: float | None) -> int:
+    """How many frames of a video there are to look at, about."""
     frames = int(video["frames"])
+    if (seen := window_s(video)) is not None:
+        frames = min(frames, round((seen[1] - seen[0]) * video["fps"]))
     if target_fps and video["fps"] > target_fps:
         frames = int(frames * target_fps / video["fps"])
     return frames

@@ -272,6 +272,7 @@ def _retrieve(
     """Fill in reid, people and intervals. Returns RANKINGS and CONFUSIONS."""
     import pandas as pd
 
+    from data import painting, purged
     from stages.evaluation import comparison, retrieval, truth_crops
     from stages.reid.pooling import POOLING
 
@@ -281,8 +282,10 @@ def _retrieve(
     metrics["people"]["distractors"] = int(((people.role == "test") & (people.n_cameras == 1)).sum())
     test_truth = truth[in_test_time(truth.t_utc_us, ctx.source("cut"))]
     test_truth = test_truth[test_truth.pid.isin(people.pid[people.role == "test"])]
+    gone = purged.of_videos(ctx.sources.get("purged") or [], videos)
+    test_truth = test_truth[~test_truth.pid.isin(painting.persons(truth, gone))]
     chosen = truth_crops.choose(test_truth, ctx.settings.truth_crops, ctx.settings.min_visibility)
-    crops = truth_crops.cut(ctx, chosen, truth, videos)
+    crops = truth_crops.cut(ctx, painting.without(chosen, gone), truth, videos, gone)
     gallery = retrieval.appearances(crops, people)
     metrics["people"]["queries"] = int(gallery.is_query.sum())
     if not gallery.is_query.any():
@@ -362,6 +365,6 @@ STAGE = Stage(
     config=EvaluateConfig,
     version=5,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "image_size", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "purged", "seed", "device"),
     extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),
 )  # fmt: skip

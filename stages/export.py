@@ -179,12 +179,12 @@ def card_facts(
         "footage": {
             "cameras": sorted(set(good.camera_id)),
             "videos": len(good),
-            "hours": float((good.t_end_us - good.t_start_us).sum() / 3.6e9),
+            "hours": float((good.t_until_us - good.t_from_us).sum() / 3.6e9),
             "hours_trained": float(
-                (good.t_end_us.clip(upper=until) - good.t_start_us).clip(lower=0).sum() / 3.6e9
+                (good.t_until_us.clip(upper=until) - good.t_from_us).clip(lower=0).sum() / 3.6e9
             ),
-            "from_us": int(good.t_start_us.min()) if len(good) else None,
-            "until_us": int(good.t_end_us.max()) if len(good) else None,
+            "from_us": int(good.t_from_us.min()) if len(good) else None,
+            "until_us": int(good.t_until_us.max()) if len(good) else None,
             "train_until_us": until if len(good) else None,
             "tracklets": len(tracklets),
             "people": int(ctx.read(IDENTITIES).identity.nunique()),

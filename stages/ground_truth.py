@@ -47,7 +47,10 @@ def run(ctx: Context) -> None:
     parts = [GROUND_TRUTH.empty()]
     present = videos[videos.video_id.isin(list(files))]
     recorded = present.to_dict("records")
-    shards = [Shard({"video": v["digest"]}, partial(frame_times, Path(v["path"]))) for v in recorded]
+    shards = [
+        Shard({"video": v["digest"]}, partial(frame_times, Path(v["path"])), v["camera_id"], v["frames"])
+        for v in recorded
+    ]
     for video, folder in zip(recorded, ctx.shards(shards), strict=True):
         file, rows = files[video["video_id"]]
         rows = rows[rows.flag]
@@ -58,7 +61,8 @@ def run(ctx: Context) -> None:
                 f"{file}: {int((~inside).sum())} boxes stand after the last of {len(times_s)} frames and are left out; "
                 "have truth and video the same frame rate?"
             )
-        parts.append(true_boxes(rows[inside], video, times_s, ctx.settings.scale))
+        boxes = true_boxes(rows[inside], video, times_s, ctx.settings.scale)
+        parts.append(boxes[boxes.t_utc_us.between(video["t_from_us"], video["t_until_us"])])
         if doubt := _drawn_at_another_size(parts[-1], int(video["width"]), int(video["height"])):
             ctx.say(f"warning: {file}: {doubt}")
     truth = pd.concat(parts, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from camera_topology.site import Site
+
+
+_LONGEST_NAME = 255  # bytes, on every file system in use
 
 
 class IdentifyConfig(GroupingConfig):
@@ -166,13 +170,14 @@ def write_files(
     """``mot/<video_id>.txt`` for every readable video (frames from one, the identity as id) and ``identities.csv``."""
     import pandas as pd
 
+    from data import spreadsheet
     from data.datasets.mot import write_mot
 
     of = identities.set_index("tracklet_id")
     boxes = boxes.assign(id=boxes.tracklet_id.map(of.identity))
     (folder / "mot").mkdir(parents=True, exist_ok=True)
     for video in sorted(videos.video_id[videos.status == "ok"]):
-        write_mot(folder / "mot" / f"{video}.txt", boxes[boxes.video_id == video])
+        write_mot(folder / "mot" / mot_name(video), boxes[boxes.video_id == video])
     seen = boxes.groupby(["tracklet_id", "video_id"], sort=True).t_utc_us.agg(["min", "max"]).reset_index()
     table = pd.DataFrame(
         {
@@ -186,7 +191,18 @@ def write_files(
         }
     )
     table = table.sort_values(["identity", "start", "tracklet", "video"], kind="stable")
+    names = ["tracklet", "camera", "video"]
+    table[names] = table[names].astype(object).map(spreadsheet.cell)
     table.to_csv(folder / "identities.csv", index=False, lineterminator="\n")
+
+
+def mot_name(video_id: str) -> str:
+    """``<video_id>.txt``; of an id longer than names of files may be the beginning, and a digest that tells it apart."""
+    if len(video_id.encode()) <= _LONGEST_NAME - len(".txt"):
+        return f"{video_id}.txt"
+    digest = hashlib.sha256(video_id.encode()).hexdigest()[:16]
+    begin = video_id.encode()[: _LONGEST_NAME - len(f"-{digest}.txt")].decode(errors="ignore")
+    return f"{begin}-{digest}.txt"
 
 
 def _iso(t_utc_us: pd.Series) -> pd.Series:

@@ -1,8 +1,7 @@
 """Ingest: what was recorded, by which camera, when (UTC), and how healthy each file is.
 
-Each file is decoded once, so that its number of frames is real; the result is kept per file content. Its start is
-taken from the site file, else from its name, else from the container, else assumed: all cameras begin together, and
-a camera's files follow one another in natural order of their names.
+Each file is decoded once, so that its number of frames is real; the result is kept per file content. When it began says
+`stages.recording.starts`.
 """
 
 from __future__ import annotations
@@ -10,97 +9,112 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, closest
 from pipeline.manifests import VIDEOS
 from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
+from stages.recording.starts import Recording, set_starts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from camera_topology.site import Site
 
-# Where nothing tells the time: far enough from any real recording to be seen at once.
-ASSUMED_EPOCH_US = 0
-_FPS_TOLERANCE = 0.01
-
 
 class IngestConfig(Settings):
-    """How far each kind of clock is believed; a camera's own ``clock.offset_std_s`` goes before."""
+    """What of the footage is meant, and how far each kind of clock is believed (a camera's ``clock.offset_std_s`` goes before)."""
 
+    cameras: tuple[str, ...] = Field(
+        (), description="only these cameras, separated by commas; empty: all of them"
+    )
+    start: datetime | None = Field(
+        None,
+        description="footage before is left out, e.g. 2026-05-01T08:00; the site's time where no zone is written",
+    )
+    end: datetime | None = Field(None, description="footage after is left out")
     named_std_s: float = Field(1.0, ge=0, description="uncertainty of a start from file name or site file, s")
     container_std_s: float = Field(60.0, ge=0, description="uncertainty of a container's creation time, s")
     assumed_std_s: float = Field(86400.0, ge=0, description="uncertainty of an assumed start, s")
 
-
-@dataclass
-class Recording:
-    """One file on its way into the table; times before the camera's clock offset."""
-
-    path: Path
-    digest: str
-    camera_id: str
-    facts: dict[str, Any]  # of data.video.VideoFacts; {'unreadable': reason} where it is
-    start_us: int = ASSUMED_EPOCH_US
-    time_source: str = "assumed"
-
-    @property
-    def readable(self) -> bool:
-        return "unreadable" not in self.facts
-
-    @property
-    def duration_s(self) -> float:
-        return self.facts["duration_s"] if self.readable else 0.0
+    @field_validator("cameras", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        if isinstance(value, str | int):
+            return [word.strip() for word in str(value).split(",") if word.strip()]
+        return [str(word) for word in value] if isinstance(value, list | tuple) else value
 
 
 def run(ctx: Context) -> None:
-    from data.digest import file_digest
+    import pandas as pd
+
+    from stages.recording.inventory import inventory, problems, together, worth_knowing
 
     site: Site = ctx.source("site")
+    recordings = chosen_cameras(probed(ctx, site), ctx.settings.cameras)
+    recordings, repeated = without_repeats(recordings)
+    set_starts(recordings, site)
+    videos = to_table(recordings, repeated, site, ctx.settings)
+    videos = within_window(videos, *(t and site.to_us(t) for t in (ctx.settings.start, ctx.settings.end)))
+    good = videos[videos.status == "ok"]
+    found = problems(videos)
+    for line in (*found, *worth_knowing(videos, site)):
+        ctx.say(f"warning: {line}")
+    if good.empty:
+        raise UserError(nothing_left(videos))
+    for line in (*inventory(videos), together(videos)):
+        ctx.say(line)
+    ctx.note(
+        videos=len(good), unreadable=int((videos.status == "unreadable").sum()), cameras=good.camera_id.nunique(),
+        frames=int(good.frames.sum()), days=len(pd.unique(site.day(good.t_from_us.to_numpy()))), problems=found,
+    )  # fmt: skip
+    ctx.write(VIDEOS, videos)
+
+
+def probed(ctx: Context, site: Site) -> list[Recording]:
+    """Every file with its camera and what decoding it once told."""
+    from data.digest import file_digest
+
     paths: list[Path] = ctx.source("videos")
     known = ctx.digest_of("videos")
     digests = (
         {str(path): digest for path, digest in known} if known and not isinstance(known[0], Path) else {}
     )
-    root = Path(os.path.commonpath([p.parent for p in paths])) if paths else Path()
     for path in paths:
         digests.setdefault(str(path), file_digest(path, ctx.run_dir / "digests.json"))
-    folders = ctx.shards([Shard({"video": digests[str(path)]}, partial(probe_video, path)) for path in paths])
+    root = common_root(paths)
+    cameras = [camera_of(path, root, site) for path in paths]
+    shards = [
+        Shard({"video": digests[str(path)]}, partial(probe_video, path), camera, path.stat().st_size)
+        for path, camera in zip(paths, cameras, strict=True)
+    ]
     recordings = []
-    for path, folder in zip(paths, folders, strict=True):
+    for path, camera, folder in zip(paths, cameras, ctx.shards(shards, unit="bytes"), strict=True):
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-        camera_id = re.sub(r"[|/\\]", "-", site.match_camera(path, root))
-        recordings.append(Recording(path, digests[str(path)], camera_id, facts))
-    recordings, repeated = without_repeats(recordings)
-    for recording in repeated:
-        ctx.say(
-            f"warning: {recording.path}: the same content as another file of {recording.camera_id}; left out."
-        )
-    set_starts(recordings, site)
-    videos = to_table(recordings, site, ctx.settings)
-    for line in warnings(videos, site):
-        ctx.say(f"warning: {line}")
-    if not (videos.status == "ok").any():
-        raise UserError(
-            f"VIDEOS: none of the {len(videos)} files can be read, the first of them is {videos.path.iloc[0]}: "
-            f"{videos.note.iloc[0]}; name recordings that a video player opens."
-        )
-    for line in (*inventory(videos), together(videos)):
-        ctx.say(line)
-    good = videos[videos.status == "ok"]
-    ctx.note(
-        videos=len(good), unreadable=len(videos) - len(good), cameras=good.camera_id.nunique(), frames=int(good.frames.sum())
-    )  # fmt: skip
-    ctx.write(VIDEOS, videos)
+        recordings.append(Recording(path, digests[str(path)], camera, facts))
+    return recordings
+
+
+def common_root(paths: list[Path]) -> Path:
+    """The folder that all recordings have in common."""
+    return Path(os.path.commonpath({p.parent for p in paths}))
+
+
+def camera_of(path: Path, root: Path, site: Site) -> str:
+    """The camera of a recording below ``root``."""
+    return plain(site.match_camera(path, root))
+
+
+def plain(name: str) -> str:
+    """A name without what separates folders, pairs of cameras and lines: it becomes part of file names and of tables."""
+    return re.sub(r"[|/\\\x00-\x1f\x7f-\x9f\u2028\u2029]", "-", name)
 
 
 def probe_video(path: Path, folder: Path) -> None:
@@ -112,6 +126,19 @@ def probe_video(path: Path, folder: Path) -> None:
     except UnreadableVideo as error:
         facts = {"unreadable": error.reason}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def chosen_cameras(recordings: list[Recording], wanted: tuple[str, ...]) -> list[Recording]:
+    """Those of the cameras that `ingest.cameras` names; all for none.
+
+    Raises:
+        UserError: a camera that recorded nothing.
+    """
+    there = sorted({r.camera_id for r in recordings})
+    for camera_id in wanted:
+        if camera_id not in there:
+            raise UserError(f"CAMERA={camera_id}: recorded none of these videos. {closest(camera_id, there)}")
+    return [r for r in recordings if not wanted or r.camera_id in wanted]
 
 
 def without_repeats(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:
@@ -126,115 +153,89 @@ def without_repeats(recordings: list[Recording]) -> tuple[list[Recording], list[
     return kept, repeated
 
 
-def set_starts(recordings: list[Recording], site: Site) -> None:
-    """Fill in ``start_us`` and ``time_source`` of every recording, camera by camera."""
-    from data.videos import natural_key
-
-    for camera_id in sorted({r.camera_id for r in recordings}):
-        own = sorted((r for r in recordings if r.camera_id == camera_id), key=lambda r: natural_key(r.path))
-        declared = site.camera(camera_id).start_time
-        if declared is not None:
-            _one_after_another(own, site.to_us(declared), clock_scales(own, site), "topology")
-            continue
-        unnamed = []
-        for recording in own:
-            named = site.named_start(recording.path, camera_id)
-            if named is None:
-                unnamed.append(recording)
-            else:
-                recording.start_us, recording.time_source = named.start_us, "file name"
-        if not _from_containers(unnamed):
-            _one_after_another(unnamed, ASSUMED_EPOCH_US, clock_scales(unnamed, site), "assumed")
-
-
-def clock_scales(recordings: list[Recording], site: Site) -> list[float]:
-    """True seconds per second of media, per recording: the clock's scale, and the true frame rate where it is given.
-
-    A declared ``fps`` is held against the median spacing of the timestamps, so dropped frames do not stretch time.
-    """
-    scales = []
-    for recording in recordings:
-        camera = site.camera(recording.camera_id)
-        stamped = recording.facts.get("stamped_fps") or 0.0
-        wrong = camera.fps and stamped and abs(stamped / camera.fps - 1) > _FPS_TOLERANCE
-        scales.append(camera.clock.scale * (stamped / camera.fps if wrong and camera.fps else 1.0))
-    return scales
-
-
-def _one_after_another(recordings: list[Recording], start_us: int, scales: list[float], source: str) -> None:
-    for recording, scale in zip(recordings, scales, strict=True):
-        recording.start_us, recording.time_source = start_us, source
-        fps = recording.facts.get("fps") or 0.0
-        # The last frame lasts as long as the others.
-        start_us += round((recording.duration_s + (1 / fps if fps else 0.0)) * scale * 1e6)
-
-
-def _from_containers(recordings: list[Recording]) -> bool:
-    """Take the containers' creation times where all have one and one camera's files do not overlap by them.
-
-    Equal or overlapping times are those of a conversion or a copy, not of the recording.
-    """
-    starts = [_creation_us(r.facts.get("created", "")) for r in recordings if r.readable]
-    if not starts or any(s is None for s in starts):
-        return False
-    spans = sorted(
-        (s, r.duration_s) for s, r in zip(starts, (r for r in recordings if r.readable), strict=True)
-    )
-    if any(a + d * 1e6 > b + 1e6 for (a, d), (b, _) in pairwise(spans)):  # type: ignore[operator]
-        return False
-    for recording in recordings:
-        created = _creation_us(recording.facts.get("created", ""))
-        if created is not None:
-            recording.start_us, recording.time_source = created, "container"
-    return True
-
-
-def _creation_us(text: str) -> int | None:
-    """UTC µs of a creation time; None where it is absent or a recorder's empty clock (before 1990)."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round(time.timestamp() * 1e6) if time.year >= 1990 else None
-
-
-def to_table(recordings: list[Recording], site: Site, settings: IngestConfig) -> pd.DataFrame:
+def to_table(
+    recordings: list[Recording], repeated: list[Recording], site: Site, settings: IngestConfig
+) -> pd.DataFrame:
     """The VIDEOS table: clock offset and scale applied, one unique id per file."""
     import pandas as pd
 
     std_s = {"assumed": settings.assumed_std_s, "container": settings.container_std_s}
+    first = {(r.camera_id, r.digest): r for r in recordings}
+    for recording in repeated:
+        original = first[recording.camera_id, recording.digest]
+        recording.start_us, recording.time_source = original.start_us, original.time_source
+        recording.notes.append(f"the same content as {original.path.name}")
+    left_out = {id(r) for r in repeated}
     rows = []
     taken: set[str] = set()
-    for recording, scale in zip(recordings, clock_scales(recordings, site), strict=True):
-        facts, clock = recording.facts, site.camera(recording.camera_id).clock
+    for recording in (*recordings, *repeated):
+        facts, clock, scale = recording.facts, site.camera(recording.camera_id).clock, recording.scale
         source = recording.time_source
         uncertainty = std_s.get(source, settings.named_std_s)
         if clock.offset_std_s is not None and source != "assumed":
             uncertainty = clock.offset_std_s
         lead_s = facts.get("lead_s", 0.0)
         start_us = recording.start_us + round((clock.offset_s + lead_s * scale) * 1e6)
-        notes = [facts.get("note", ""), facts.get("unreadable", "")]
+        end_us = start_us + round(recording.duration_s * scale * 1e6)
+        notes = [facts.get("note", ""), facts.get("unreadable", ""), *recording.notes]
         notes.append(f"the first {lead_s:.1f} s do not decode" if lead_s > 1 else "")
-        notes.append(f"clock runs at {scale:.4f} of its stamps" if scale != 1 else "")
+        status = "unreadable" if not recording.readable else "repeated" if id(recording) in left_out else "ok"
         rows.append({
             "video_id": _unique(video_id(recording), taken),
             "camera_id": recording.camera_id,
             "path": str(recording.path),
             "digest": recording.digest,
-            "status": "ok" if recording.readable else "unreadable",
-            "t_start_us": start_us,
-            "t_end_us": start_us + round(recording.duration_s * scale * 1e6),
-            "frames": facts.get("frames", 0),
-            "width": facts.get("width", 0),
-            "height": facts.get("height", 0),
-            "fps": facts.get("fps", 0.0),
+            "status": status,
+            "t_start_us": start_us, "t_end_us": end_us, "t_from_us": start_us, "t_until_us": end_us,
             "time_source": source,
             "clock_scale": scale,
             "time_std_s": uncertainty,
             "note": "; ".join(n for n in notes if n),
+            **{name: facts.get(name, 0) for name in ("frames", "width", "height", "damaged", "repaired_times")},
+            **{name: facts.get(name, 0.0) for name in ("fps", "stamped_fps", "grey_share")},
         })  # fmt: skip
     return pd.DataFrame(rows).sort_values("video_id", ignore_index=True)
+
+
+def within_window(videos: pd.DataFrame, start_us: int | None, end_us: int | None) -> pd.DataFrame:
+    """VIDEOS with what lies before ``start_us`` or after ``end_us`` (µs UTC) marked as not to be looked at.
+
+    A file whose time nothing tells is outside of every window.
+
+    Raises:
+        UserError: the window ends before it begins.
+    """
+    if start_us is None and end_us is None:
+        return videos
+    if start_us is not None and end_us is not None and end_us <= start_us:
+        raise UserError("ingest.end lies before ingest.start; nothing is between them.")
+    from_us = videos.t_from_us.clip(lower=start_us)
+    until_us = videos.t_until_us.clip(upper=end_us)
+    outside = (videos.status == "ok") & ((from_us > until_us) | (videos.time_source == "assumed"))
+    return videos.assign(
+        t_from_us=from_us.where(~outside, videos.t_from_us),
+        t_until_us=until_us.where(~outside, videos.t_until_us),
+        status=videos.status.where(~outside, "outside"),
+    )
+
+
+def nothing_left(videos: pd.DataFrame) -> str:
+    """Why there is no file to go on with, and what to do."""
+    if (videos.status == "outside").any():
+        timed = videos[(videos.status == "outside") & (videos.time_source != "assumed")]
+        if timed.empty:
+            return (
+                "ingest.start, ingest.end: no file tells when it was recorded, so none is inside of them; give start_time "
+                "or filename in a site file (`make names` shows what each file was taken for)."
+            )
+        first, last = (
+            datetime.fromtimestamp(t / 1e6, UTC) for t in (timed.t_start_us.min(), timed.t_end_us.max())
+        )
+        return f"ingest.start, ingest.end: all footage lies outside of them; it is from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC."
+    return (
+        f"VIDEOS: none of the {len(videos)} files can be read, the first of them is {videos.path.iloc[0]}: "
+        f"{videos.note.iloc[0]}; name recordings that a video player opens."
+    )
 
 
 def video_id(recording: Recording) -> str:
@@ -242,7 +243,7 @@ def video_id(recording: Recording) -> str:
     if recording.time_source != "assumed":
         start = datetime.fromtimestamp(recording.start_us // 1_000_000, UTC)
         return f"{recording.camera_id}_{start:%Y%m%dT%H%M%SZ}"
-    stem = recording.path.stem
+    stem = plain(recording.path.stem)
     doubled = stem == recording.camera_id or stem.startswith(f"{recording.camera_id}_")
     return stem if doubled else f"{recording.camera_id}_{stem}"
 
@@ -256,105 +257,12 @@ def _unique(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def warnings(videos: pd.DataFrame, site: Site) -> list[str]:
-    """Sentences about what a person should look at before believing the result."""
-    lines = [
-        f"{row.path}: unreadable: {row.note}; left out." for row in videos[videos.status != "ok"].itertuples()
-    ]
-    good = videos[videos.status == "ok"]
-    lines += [f"{row.path}: {row.note}." for row in good[good.note != ""].itertuples()]
-    if site.path and site.cameras:
-        strange = sorted(set(good.camera_id) - set(site.cameras))
-        lines += [f"camera '{c}' is not in {site.path}; its links are taken as unlisted." for c in strange]
-    assumed = sorted(good.camera_id[good.time_source == "assumed"].unique())
-    if assumed:
-        lines.append(
-            f"no start time is known for {', '.join(assumed[:6])}{' …' if len(assumed) > 6 else ''}; taken to start "
-            f"together. Times then say nothing across cameras: give start_time or filename in a site file."
-        )
-    for camera_id, own in good.sort_values("t_start_us").groupby("camera_id"):
-        late = own.t_end_us.cummax().shift() > own.t_start_us + 1_000_000
-        lines += [f"{path}: overlaps an earlier file of {camera_id} in time." for path in own.path[late]]
-    if good.camera_id.nunique() == 1:
-        lines.append(
-            f"only one camera ('{good.camera_id.iloc[0]}'): there is nothing to associate across cameras."
-        )
-    return lines
-
-
-def inventory(videos: pd.DataFrame) -> list[str]:
-    """A short table: camera, files, hours, fps, from and to."""
-    good = videos[videos.status == "ok"]
-    width = max(6, *(len(c) for c in good.camera_id))
-    lines = [f"{'camera':<{width}}  files  hours    fps  from (UTC)           to"]
-    for camera_id, own in good.groupby("camera_id"):
-        hours = float((own.t_end_us - own.t_start_us).sum()) / 3.6e9
-        start, end = (
-            datetime.fromtimestamp(int(t) // 1_000_000, UTC)
-            for t in (own.t_start_us.min(), own.t_end_us.max())
-        )
-        source = ", ".join(sorted(own.time_source.unique()))
-        lines.append(
-            f"{camera_id:<{width}}  {len(own):>5}  {hours:5.2f}  {own.fps.median():5.1f}  "
-            f"{start:%Y-%m-%d %H:%M:%S}  {end:%Y-%m-%d %H:%M:%S}  ({source})"
-        )
-    return lines
-
-
-def together(videos: pd.DataFrame, reach_s: float = 3600.0) -> str:
-    """Can people of these recordings be found again in another camera? One sentence, before anybody was looked for.
-
-    reach_s: two recordings farther apart in time than this share nobody, or nobody who could be told.
-    """
-    good = videos[videos.status == "ok"]
-    if good.camera_id.nunique() < 2:
-        return "One camera: people will be followed, and there is no second one to find them again in."
-    timed = good[good.time_source != "assumed"]
-    unknown = sorted(set(good.camera_id) - set(timed.camera_id))
-    clocks = "" if not unknown else f" {_some(unknown)}: clock not known, so walking times say nothing there."
-    if timed.camera_id.nunique() < 2:
-        return f"Walking times cannot help:{clocks} Give start times in the site file or in the file names."
-    groups = _in_reach(timed, round(reach_s * 1e6))
-    within = f"within {reach_s / 3600:g} h of each other"
-    if len(groups) == 1:
-        return (
-            f"{len(groups[0])} cameras recorded {within}; whether enough people pass by, the report says when they have been "
-            f"found.{clocks}"
-        )
-    parts = "; ".join(_some(group) for group in groups[:4]) + ("; …" if len(groups) > 4 else "")
-    return f"Not all cameras recorded {within}, and people can be found again only inside each of these groups: {parts}.{clocks}"
-
-
-def _in_reach(videos: pd.DataFrame, reach_us: int) -> list[list[str]]:
-    """Groups of cameras whose recordings are linked by less than ``reach_us`` between two of them, the largest first."""
-    import numpy as np
-    from scipy.sparse.csgraph import connected_components
-
-    cameras = sorted(videos.camera_id.unique())
-    number = videos.camera_id.map({c: i for i, c in enumerate(cameras)}).to_numpy()
-    start, end = videos.t_start_us.to_numpy(), videos.t_end_us.to_numpy()
-    near = np.zeros((len(cameras), len(cameras)), bool)
-    order = np.argsort(start, kind="stable")
-    reached = np.full(len(cameras), -(10**18))  # until when each camera's recordings so far reach
-    for i in order:
-        near[number[i], reached >= start[i] - reach_us] = True
-        reached[number[i]] = max(reached[number[i]], end[i])
-    _, label = connected_components(near, directed=False)
-    groups = [[c for c, own in zip(cameras, label, strict=True) if own == g] for g in range(label.max() + 1)]
-    return sorted(groups, key=lambda group: (-len(group), group))
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    """'a, b', or 'a, b, c, d, e and 2 more'."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 STAGE = Stage(
     name="ingest",
     inputs=(),
     outputs=(VIDEOS,),
     config=IngestConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("videos", "site.clock"),
 )

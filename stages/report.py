@@ -51,6 +51,7 @@ class ReportConfig(Settings):
 
 
 def run(ctx: Context) -> None:
+    from data import purged
     from stages.reid.training_part import clock_std_s
     from stages.reporting import pages, provenance
     from stages.reporting.archive import ARCHIVE
@@ -81,6 +82,7 @@ def run(ctx: Context) -> None:
         boxes=boxes,
         heads=_heads(ctx, boxes) if ctx.settings.privacy == "blur" else None,
         confusions=ctx.read(CONFUSIONS),
+        gone=purged.of_videos(ctx.sources.get("purged") or [], videos),
         cut=ctx.source("cut") if (videos.status == "ok").any() else None,
     )
     (ctx.run_dir / ARCHIVE).unlink(
@@ -130,5 +132,5 @@ STAGE = Stage(
     config=ReportConfig,
     version=2,
     run=run,
-    sources=("site.clock", "site.prior", "site.map", "cut"),
+    sources=("site.clock", "site.prior", "site.map", "cut", "purged"),
 )  # fmt: skip

@@ -72,7 +72,8 @@ def run(ctx: Context) -> None:
         own = mine.drop(columns="camera_id").reset_index(drop=True)
         key = {"camera": camera_id, "detections": table_digest(own)}
         files = sorted(own.video_id.unique())
-        shards.append(Shard(key, partial(track_files, str(camera_id), files, source, poses, ctx.settings)))
+        make = partial(track_files, str(camera_id), files, source, poses, ctx.settings)
+        shards.append(Shard(key, make, str(camera_id), own.frame.nunique()))
     tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
     for folder in ctx.shards(shards):
         tracklets.append(schema.read(TRACKLETS, folder / TRACKLETS.file))

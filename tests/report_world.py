@@ -19,6 +19,7 @@ from pipeline import manifests, schema
 from pipeline.stage import Context
 from stages.evaluation.verdict import WITNESSES
 from stages.report import ReportConfig
+from tests.tables import whole_files
 
 DAY_US = 1_777_622_400_000_000  # 2026-05-01T08:00:00Z
 S = 1_000_000
@@ -127,7 +128,7 @@ def make_run(
                 crops.append(
                     dict(
                         tracklet_id=tracklet_id, video_id=f"{camera}_{start}", frame=7, t_utc_us=begin, shard="shards/a.tar",
-                        offset=offset, size=len(encoded), width=image.shape[1], height=image.shape[0], quality=0.6,
+                        offset=offset, size=len(encoded), width=image.shape[1], height=image.shape[0], grey=False, quality=0.6,
                     )
                 )  # fmt: skip
                 identities.append(
@@ -150,7 +151,7 @@ def make_run(
         (path.parent / "receipt.json").write_text(json.dumps(receipt))
         inputs.setdefault(manifest.name, []).append(path)
 
-    put(manifests.VIDEOS, videos, "ingest", "ingest")
+    put(manifests.VIDEOS, whole_files(pd.DataFrame(videos)).to_dict("records"), "ingest", "ingest")
     put(manifests.TRACKLETS, tracklets, "isolate", "isolate")
     put(manifests.CROPS, crops, "isolate", "isolate")
     put(manifests.IDENTITIES, identities, "identify", "identify")

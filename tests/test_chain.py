@@ -6,8 +6,6 @@ the cut stay out of training, and what is run again when something changes.
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,45 +14,9 @@ import pytest
 
 from pipeline.__main__ import _once
 from pipeline.sources import Request, Sources
-from tests.tiny_site import FAST, film, make_site
+from tests.tiny_site import FAST, film, pipeline, request
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site with spaces")
-    make_site(folder)
-    return folder
-
-
-def pipeline(*words, check=True):
-    result = subprocess.run(
-        [sys.executable, "-m", "pipeline", *map(str, words)], cwd=ROOT, capture_output=True, text=True
-    )
-    if check:
-        assert result.returncode == 0, result.stdout + result.stderr
-    return result
-
-
-def request(site, run):
-    return (
-        "--run", run, "--videos", site / "videos", "--topology", site / "site.yaml", "--ground-truth", site / "gt",
-        "--detector", site / "det", "--set", FAST,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def finished(site):
-    run = site / "runs" / "one"
-    result = pipeline("run", *request(site, run), "--supervised")
-    return run, result
-
-
-@pytest.fixture
-def run(finished, tmp_path):
-    """A copy of the finished run, to change."""
-    return Path(shutil.copytree(finished[0], tmp_path / "run"))
 
 
 def test_it_ends_with_measures_and_the_report(finished):

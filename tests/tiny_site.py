@@ -1,5 +1,9 @@
 """A tiny site made on the spot: two cameras, two recordings, people as two-coloured blocks, truth and detections."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import av
 import numpy as np
 
@@ -20,9 +24,13 @@ FAST = (
 )
 
 
+def colours_of(pid):
+    """RGB of the upper and the lower block of a person."""
+    return np.random.default_rng(5).integers(30, 226, (99, 2, 3))[pid]
+
+
 def film(path, start, camera, people):
     """People walk past one after another, each a two-coloured block; returns MOT text rows (frame, id, x, y, w, h)."""
-    colours = np.random.default_rng(5).integers(30, 226, (99, 2, 3))
     rows = []
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
@@ -32,7 +40,7 @@ def film(path, start, camera, people):
             for k, pid in enumerate(people):
                 x = 4 * (n - 40 * k - (8 if camera == "west" else 0)) - 30
                 if 0 <= x <= 130:
-                    picture[20:50, x : x + 24], picture[50:84, x : x + 24] = colours[pid]
+                    picture[20:50, x : x + 24], picture[50:84, x : x + 24] = colours_of(pid)
                     rows.append((n + 1, pid, x, 20, 24, 64))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             for packet in stream.encode(frame):
@@ -55,3 +63,25 @@ def make_site(folder):
             (folder / "gt" / f"{stem}.txt").write_text("".join(f"{line},1,1,1.0\n" for line in lines))
             det = [",".join(["-1" if n == 1 else v for n, v in enumerate(line.split(","))]) for line in lines]
             (folder / "det" / f"{stem}.txt").write_text("".join(f"{line},0.9\n" for line in det))
+
+
+def pipeline(*words, check=True, env=None):
+    """`python -m pipeline` with these words, to its end."""
+    result = subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, words)],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        env=env,
+    )
+    if check:
+        assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def request(site, run):
+    """The words of a run of `make_site`'s site."""
+    return (
+        "--run", run, "--videos", site / "videos", "--topology", site / "site.yaml", "--ground-truth", site / "gt",
+        "--detector", site / "det", "--set", FAST,
+    )  # fmt: skip

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from pipeline.errors import UserError, closest
+from pipeline.errors import UserError, closest, is_text, shown
 
 DAY_US = 86_400_000_000
 JUNK = -1  # a pid: neither right nor wrong, left out of every gallery
@@ -109,7 +111,11 @@ def check(name: str, root: Path, trial: int) -> None:
 
 
 def tables(rows: Iterable[Seen]) -> Benchmark:
-    """Rows to tables. Tracklets without a picture are left out; times are real only if every row has them."""
+    """Rows to tables. Tracklets without a picture are left out; times are real only if every row has them.
+
+    Raises:
+        UserError: a name or a number that no table can hold.
+    """
     seen = sorted((row for row in rows if len(row.paths)), key=lambda row: row.tracklet_id)
     timed = bool(seen) and all(row.t_us is not None for row in seen)
     tracklets, images = [], []
@@ -117,6 +123,7 @@ def tables(rows: Iterable[Seen]) -> Benchmark:
         times = (
             list(row.t_us or ()) if timed else [number * DAY_US + 40_000 * i for i in range(len(row.paths))]
         )
+        _check(row, times)
         order = sorted(range(len(times)), key=lambda i: (times[i], i))
         tracklets.append((*row[:6], min(times), max(times)))
         images += [(row.tracklet_id, n, times[i], str(row.paths[i])) for n, i in enumerate(order)]
@@ -126,6 +133,18 @@ def tables(rows: Iterable[Seen]) -> Benchmark:
         pd.DataFrame(images, columns=["tracklet_id", "frame", "t_us", "path"]),
         timed,
     )
+
+
+def _check(row: Seen, times: Sequence[int]) -> None:
+    for name in (row.tracklet_id, row.camera_id, *map(str, row.paths)):
+        if not is_text(name):
+            raise UserError(
+                f"{name}: this name holds characters that are no text; rename it, or unpack the benchmark again."
+            )
+    if not -1 <= row.pid < 2**31 or not 0 <= min(times) <= max(times) < 2**62:
+        raise UserError(
+            f"{row.paths[0]}: person {row.pid} and time {max(times)} µs cannot be; look into its name and the lists."
+        )
 
 
 def single_frames(
@@ -165,13 +184,13 @@ def by_person_and_tracklet(
     """
     what = f"{name} has train, query and gallery, by person and tracklet"
     for folder, part in (("train", "train"), ("query", "test"), ("gallery", "test")):
-        for person in sorted(p for p in need(root / folder, what).iterdir() if p.is_dir()):
+        for person in sorted(p for p in need_folder(root / folder, what).iterdir() if p.is_dir()):
             for tracklet in sorted(p for p in person.iterdir() if p.is_dir()):
                 frames = [(p, found) for p in pictures(tracklet, what) if (found := named(p))]
                 if frames:
                     times = [t for _, (_, t) in frames if t is not None]
                     yield Seen(
-                        f"{part}/{folder}/{person.name}/{tracklet.name}", frames[0][1][0], int(person.name), part,
+                        f"{part}/{folder}/{person.name}/{tracklet.name}", frames[0][1][0], number(person.name, person), part,
                         folder == "query", folder == "gallery", [p for p, _ in frames], times or None,
                     )  # fmt: skip
 
@@ -191,8 +210,9 @@ def pictures(folder: Path, what: str) -> list[Path]:
     Raises:
         UserError: the folder is not there.
     """
-    need(folder, what)
-    return sorted(p for p in folder.iterdir() if re.fullmatch(r"\.(jpe?g|png)", p.suffix.lower()))
+    return sorted(
+        p for p in need_folder(folder, what).iterdir() if re.fullmatch(r"\.(jpe?g|png)", p.suffix.lower())
+    )
 
 
 def need(path: Path, what: str) -> Path:
@@ -206,17 +226,67 @@ def need(path: Path, what: str) -> Path:
     return path
 
 
-def matlab(path: Path, key: str, what: str) -> Any:
-    """One array of a MATLAB file (before 7.3).
+def need_folder(path: Path, what: str) -> Path:
+    """The path itself.
 
     Raises:
-        UserError: the file is not there, cannot be read, or has no such array.
+        UserError: it is not there, or no folder.
+    """
+    if not need(path, what).is_dir():
+        raise UserError(f"{path}: is a file, and a folder is wanted: {what}.")
+    return path
+
+
+def number(text: str, where: Path | str) -> int:
+    """A person's number in a list or the name of a folder; ``where`` it stands is for the message.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise UserError(f"{where}: {shown(text)} is no number of a person; unpack the benchmark again.")
+    return int(text)
+
+
+def lines(path: Path, what: str) -> list[str]:
+    """The lines of a list that are not empty.
+
+    Raises:
+        UserError: it is not there or no text.
+    """
+    try:
+        return [line for line in need(path, what).read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a list ({error}); copy it again.") from None
+
+
+def inside(folder: Path, name: str, where: Path | str) -> Path:
+    """A file that a list names, below the folder it belongs to.
+
+    Raises:
+        UserError: the name leads out of the folder: a list that came with an archive has no business elsewhere.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts or not is_text(name):
+        raise UserError(
+            f"{where}: names {shown(name)}, which is outside of {folder}; such a list is not followed, get it from its authors."
+        )
+    return folder / name
+
+
+def matlab(path: Path, key: str, what: str, columns: int | None = None) -> npt.NDArray[np.int64]:
+    """One table of whole numbers of a MATLAB file (before 7.3), (rows, columns).
+
+    Raises:
+        UserError: the file is not there, cannot be read, or has no such table.
     """
     from scipy.io import loadmat
 
     need(path, what)
     try:
-        return loadmat(path)[key]
+        found = np.asarray(loadmat(path)[key], np.float64)
+        if found.ndim != 2 or columns not in (None, found.shape[1]) or not (np.abs(found) < 2**31).all():
+            raise ValueError(f"a table of shape {found.shape}, or numbers beyond all that is counted")
+        return found.astype(np.int64)
     except Exception as error:  # scipy raises whatever it stumbles over
         raise UserError(
             f"{path}: cannot be read as a MATLAB file with '{key}' ({error}); copy it again."

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 # First frame of each camera on the common clock (DukeMTMC's own readme); times of two cameras compare after adding it.
 START_FRAMES = (5543, 3607, 27244, 31182, 1, 22402, 18968, 46766)
 _US_PER_FRAME = 1_000_000 / 59.94
-_IMAGE = re.compile(r"(-1|\d{4})_c(\d)_f(\d+)\.jpg")
+_IMAGE = re.compile(r"(-1|\d{4})_c([1-8])_f(\d{1,9})\.jpg")
 
 
 def read_images(root: Path) -> Iterator[Seen]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from data.datasets.benchmark import Seen, across_two, matlab, need, pictures
+from data.datasets.benchmark import Seen, across_two, matlab, need, number, pictures
+from pipeline.errors import UserError
 
 CAMERAS = ("cam1", "cam2")
 
@@ -46,15 +46,15 @@ def split(root: Path, trial: int) -> tuple[set[str], set[str]]:
         root.rglob("train-test people splits/*ilids*.mat")
     )
     file = found[0] if found else root / "train_test_splits_ilidsvid.mat"
-    row: npt.NDArray[np.int64] = np.asarray(
-        matlab(file, "ls_set", "the ten splits come with iLIDS-VID"), np.int64
-    )[trial]
+    splits = matlab(file, "ls_set", "the ten splits come with iLIDS-VID")
+    if trial >= len(splits):
+        raise UserError(f"{file}: holds {len(splits)} splits, so there is no TRIAL={trial}; copy it again.")
     persons = sorted(
         p.name
         for p in need(_home(root) / "images" / "cam1", "iLIDS-VID has images/cam1").iterdir()
         if p.is_dir()
     )
-    called = [persons[i - 1] for i in row.tolist() if i <= len(persons)]
+    called = [persons[i - 1] for i in splits[trial].tolist() if 0 < i <= len(persons)]
     return set(called[len(called) // 2 :]), set(called[: len(called) // 2])
 
 
@@ -66,7 +66,7 @@ def one(root: Path, camera: str, person: str, part: str) -> Seen:
         sequence if sequence.is_dir() else home / "images" / camera / person,
         "iLIDS-VID has images and sequences",
     )
-    return across_two(CAMERAS, camera, person, int(person[-3:]), part, paths)
+    return across_two(CAMERAS, camera, person, number(person[-3:], sequence), part, paths)
 
 
 def _home(root: Path) -> Path:

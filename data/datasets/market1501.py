@@ -15,7 +15,7 @@ import numpy as np
 
 from data.datasets.benchmark import DAY_US, Seen, bounding_boxes, pictures, single_frames
 
-_NAME = re.compile(r"(-1|\d{4})_c(\d)s(\d+)_(\d+)_\d+\.jpe?g(\.jpg)?")
+_NAME = re.compile(r"(-1|\d{4})_c(\d)s(\d{1,3})_(\d{1,9})_\d+\.jpe?g(\.jpg)?")
 
 
 def read(root: Path) -> Iterator[Seen]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.datasets.benchmark import Seen, matlab, need
+from data.datasets.benchmark import Seen, inside, lines, matlab, need
 from pipeline.errors import UserError
 
 _WHAT = "MARS has bbox_train, bbox_test and its info folder (github: MARS-evaluation)"
@@ -25,7 +25,7 @@ def read(root: Path) -> Iterator[Seen]:
     train, test, queries = tracks(info)
     for part, folder, table in (("train", "bbox_train", train), ("test", "bbox_test", test)):
         need(root / folder, _WHAT)
-        names = need(info / f"{part}_name.txt", _WHAT).read_text(encoding="utf-8").split()
+        names = [name for line in lines(info / f"{part}_name.txt", _WHAT) for name in line.split()]
         if len(names) < table[:, 1].max(initial=0):
             raise UserError(
                 f"{info / f'{part}_name.txt'}: {len(names)} names, and the tables speak of {table[:, 1].max()}; copy it again."
@@ -40,12 +40,12 @@ def tracks(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(T, 4) tracklets to train and to test as first box, last box, person, camera; (Q,) rows of the queries, from zero."""
 
-    def table(name: str, key: str) -> npt.NDArray[np.int64]:
-        return np.asarray(matlab(info / f"{prefix}{name}.mat", key, _WHAT), np.int64)
+    def table(name: str, key: str, columns: int | None = None) -> npt.NDArray[np.int64]:
+        return matlab(info / f"{prefix}{name}.mat", key, _WHAT, columns)
 
     return (
-        table("tracks_train_info", "track_train_info"),
-        table("tracks_test_info", "track_test_info"),
+        table("tracks_train_info", "track_train_info", 4),
+        table("tracks_test_info", "track_test_info", 4),
         table("query_IDX", "query_IDX").ravel() - 1,
     )
 
@@ -60,6 +60,8 @@ def seen(
     """The tracklets of a table; those of persons from -1 on have a folder of four digits, or ``00-1``."""
     asked = set(queries.tolist())
     for row, (first, last, pid, camera) in enumerate(table.tolist()):
-        paths = [folder / name[:4] / name for name in names[first - 1 : last]]
+        wanted = names[max(first - 1, 0) : max(last, 0)]
+        file = folder.parent / "info" / f"{part}_name.txt"
+        paths = [inside(folder, f"{name[:4]}/{name}", file) for name in wanted]
         test = part == "test"
         yield Seen(f"{part}/{row:05d}", f"c{camera}", pid, part, row in asked, test, paths)

@@ -6,15 +6,18 @@ Frames count from one in these files and from zero everywhere else here; this mo
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown
 
 COLUMNS = ("frame", "id", "x1", "y1", "x2", "y2", "flag", "visibility")
 _EXPECTED = "frame,id,x,y,w,h[,flag[,class[,visibility]]]"
+LARGEST = 2**31 - 1  # frames and ids are int32 in tables
+FARTHEST_PX = 1e6  # no picture is so large that a box may lie farther out
 
 
 def read_mot(path: Path) -> pd.DataFrame:
@@ -63,7 +66,7 @@ def _parse(path: Path, number: int, line: str) -> tuple[float, ...]:
 
     def wrong(what: str) -> UserError:
         return UserError(
-            f"{path}: line {number}: {what}; expected {_EXPECTED} with frames from 1, found '{line.strip()[:80]}'."
+            f"{path}: line {number}: {what}; expected {_EXPECTED} with frames from 1, found {shown(line.strip())}."
         )
 
     fields = line.rstrip().rstrip(",").split(",")
@@ -78,16 +81,18 @@ def _parse(path: Path, number: int, line: str) -> tuple[float, ...]:
     if not all(math.isfinite(v) for v in values):
         raise wrong("a field is not a finite number")
     frame, identity, x, y, w, h = values[:6]
-    if frame < 1 or frame != int(frame):
-        raise wrong("the frame is not a whole number from 1")
-    if identity != int(identity) or not -1 <= identity < 2**31:
-        raise wrong("the id is not a whole number")
+    if not 1 <= frame <= LARGEST or frame != int(frame):
+        raise wrong(f"the frame is not a whole number from 1 to {LARGEST}")
+    if not -1 <= identity <= LARGEST or identity != int(identity):
+        raise wrong(f"the id is not a whole number up to {LARGEST}")
     flag = values[6] if len(values) > 6 else 1.0
     if flag and identity < 0:
         raise wrong("a box that counts has a negative id")
     # A float32 corner must stay apart from its opposite: manifests forbid empty boxes.
     if flag and not (np.float32(x) < np.float32(x + w) and np.float32(y) < np.float32(y + h)):
         raise wrong("width and height are not above 0")
+    if max(abs(x), abs(y), abs(x + w), abs(y + h)) > FARTHEST_PX:
+        raise wrong("the box lies more than a million pixels away")
     # MOT15 files have ten fields, the last three of them world coordinates.
     visibility = values[8] if len(values) == 9 else 1.0
     if not 0 <= visibility <= 1:
@@ -119,11 +124,12 @@ def find_mot(source: Path, videos: pd.DataFrame, word: str = "GROUND_TRUTH") -> 
     found: dict[str, Path] = {}
     owner: dict[Path, str] = {}
     for video_id, video in sorted(zip(videos.video_id, videos.path, strict=True)):
-        stem = Path(video).stem if not Path(video).is_dir() else Path(video).name
+        stem = Path(video).stem if not os.path.isdir(video) else Path(video).name
         names = [f"{video_id}.txt", f"{stem}.txt", f"{stem}/gt/gt.txt", f"{video_id}.xml", f"{stem}.xml"]
         if len(videos) == 1:
             names += ["gt.txt", "gt/gt.txt", "annotations.xml"]
-        path = next((source / n for n in names if (source / n).is_file()), None)
+        # os.path, since a name longer than any there is just is not there.
+        path = next((source / n for n in names if os.path.isfile(source / n)), None)
         if path is None:
             continue
         if path in owner:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.datasets.benchmark import Seen, need
-from pipeline.errors import UserError
+from data.datasets.benchmark import Seen, inside, lines
+from pipeline.errors import UserError, shown
 
 _WHAT = "MSMT17 has list_train.txt, list_val.txt, list_query.txt and list_gallery.txt beside its folders train and test"
 _TEST_FROM = (
@@ -23,11 +23,10 @@ def read(root: Path) -> Iterator[Seen]:
     for name, part, folder in (
         ("train", "train", "train"), ("val", "train", "train"), ("query", "test", "test"), ("gallery", "test", "test"),
     ):  # fmt: skip
-        path = need(root / f"list_{name}.txt", _WHAT)
+        path = root / f"list_{name}.txt"
         home = next((root / f for f in (folder, f"mask_{folder}_v2") if (root / f).is_dir()), root / folder)
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.strip():
-                yield _seen(home, line, name, part)
+        for line in lines(path, _WHAT):
+            yield _seen(home, line, name, part)
 
 
 def _seen(home: Path, line: str, name: str, part: str) -> Seen:
@@ -37,7 +36,7 @@ def _seen(home: Path, line: str, name: str, part: str) -> Seen:
         number = int(person)
     except (ValueError, IndexError):
         raise UserError(
-            f"list_{name}.txt: cannot read '{line}'; wanted are lines as 0000/0000_000_01_0303morning_0008_0.jpg 0."
+            f"{home.parent / f'list_{name}.txt'}: cannot read {shown(line)}; wanted are lines as 0000/0000_000_01_0303morning_0008_0.jpg 0."
         ) from None
     pid = number + (_TEST_FROM if part == "test" else 1)
     return Seen(
@@ -47,5 +46,5 @@ def _seen(home: Path, line: str, name: str, part: str) -> Seen:
         part,
         name == "query",
         name == "gallery",
-        [home / file],
+        [inside(home, file, home.parent / f"list_{name}.txt")],
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets.benchmark import Seen, across_two, matlab, need, pictures
+from data.datasets.benchmark import Seen, across_two, matlab, need, number, pictures
 
 SHARED = 200
 MIN_FRAMES = 27
@@ -69,7 +69,7 @@ def sequences(root: Path, camera: str) -> dict[int, list[Path]]:
     home = root / "multi_shot" if (root / "multi_shot").is_dir() else root
     folder = need(home / camera, _WHAT)
     return {
-        int(p.name.rpartition("_")[2]): pictures(p, _WHAT)
+        number(p.name.rpartition("_")[2], p): pictures(p, _WHAT)
         for p in sorted(folder.glob("person_*"))
         if p.is_dir()
     }
@@ -79,7 +79,7 @@ def _order(root: Path, count: int, trial: int) -> list[int]:
     """Rows of the persons, those to test first."""
     files = sorted(root.rglob("train_test_splits_prid.mat"))
     if files:
-        table = np.asarray(matlab(files[0], "ls_set", _WHAT), np.int64)
-        if table.shape[1] == count:
+        table = matlab(files[0], "ls_set", _WHAT)
+        if table.shape[1] == count and trial < len(table):
             return [int(i) - 1 for i in table[trial]]
     return [int(i) for i in np.random.default_rng(trial).permutation(count)]

@@ -6,14 +6,15 @@ A folder of MOT text or CVAT XML, one file per video; one such file for one vide
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 
-from data.datasets.mot import find_mot, read_mot, true_rows
-from pipeline.errors import UserError
+from data.datasets.mot import FARTHEST_PX, LARGEST, find_mot, read_mot, true_rows
+from pipeline.errors import UserError, shown
 
 # An attribute of a CVAT track that says who it is on the whole site; its own number counts anew in every video.
 PERSON = ("pid", "person_id", "person", "global_id", "identity", "id")
@@ -62,8 +63,12 @@ def read_ai_city(
     Raises:
         UserError: a line is malformed, a camera has several videos or none of them is in the file.
     """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text ({error}); expected lines of {_AI_CITY}.") from None
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
         if not fields:
             continue
@@ -71,8 +76,13 @@ def read_ai_city(
             values = [float(field) for field in fields[:7]]
         except ValueError:
             values = []
-        if len(values) < 7 or not np.isfinite(values).all() or min(values[5:7]) <= 0 or min(values[:3]) < 0:
-            raise UserError(f"{path}: line {number}: expected {_AI_CITY}, found '{line.strip()[:80]}'.")
+        if (
+            len(values) < 7
+            or not np.isfinite(values).all()
+            or min(values[5:7]) <= 0
+            or not _sound(values[:3], values[3:])
+        ):
+            raise UserError(f"{path}: line {number}: expected {_AI_CITY}, found {shown(line.strip())}.")
         rows.append(values)
     table = pd.DataFrame(rows, columns=["camera", "id", "frame", "x", "y", "w", "h"])
     if table.duplicated(["camera", "id", "frame"]).any():
@@ -87,7 +97,7 @@ def read_ai_city(
             by_number.setdefault(int(digits[1]), []).append(str(video_id))
     found = {}
     for camera, own in table.groupby("camera", sort=True):
-        names = by_number.get(int(str(camera).partition(".")[0]), [])
+        names = by_number.get(int(str(camera).removesuffix(".0")), [])
         if len(names) > 1:
             raise UserError(
                 f"{word}={path}: camera {camera:.0f} has {len(names)} videos ({', '.join(names[:3])}), and its frames are not "
@@ -110,6 +120,8 @@ def read_ai_city(
 def read_cvat(path: Path, several_videos: bool = False) -> pd.DataFrame:
     """CVAT's XML for video 1.1: tracks of boxes; boxes ``outside`` the picture are left out, occluded ones are half visible.
 
+    Entities of other files are not read, and those that unfold without end are stopped by expat.
+
     The person is the track's attribute `PERSON`, else, where there is one video only, the track's own number.
 
     Raises:
@@ -117,8 +129,19 @@ def read_cvat(path: Path, several_videos: bool = False) -> pd.DataFrame:
     """
     try:
         root = ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        raise UserError(f"{path}: cannot be read as CVAT XML ({error}).") from None
+    except (
+        OSError,
+        ElementTree.ParseError,
+        ValueError,
+        LookupError,
+    ) as error:  # the last two: of its encoding
+        raise UserError(
+            f"{path}: cannot be read as CVAT XML ({error}); export it anew as 'CVAT for video 1.1'."
+        ) from None
+    if root.tag != "annotations":
+        raise UserError(
+            f"{path}: holds {shown(root.tag)} where CVAT has 'annotations'; export it as 'CVAT for video 1.1'."
+        )
     rows = []
     for track in root.iter("track"):
         for box in track.iter("box"):
@@ -131,20 +154,22 @@ def read_cvat(path: Path, several_videos: bool = False) -> pd.DataFrame:
             person = next((said[name] for name in PERSON if said.get(name)), None)
             if person is None and several_videos:
                 raise UserError(
-                    f"{path}: track {track.get('id')}: no attribute named {' or '.join(PERSON)}, so nobody knows who is who across "
+                    f"{path}: track {str(track.get('id'))[:40]}: no attribute named {' or '.join(PERSON)}, so nobody knows who is who across "
                     "videos; add one in CVAT, the same for a person in all of them."
                 )
             try:
                 number = int(person if person is not None else str(track.get("id")))
+                frame = int(str(box.get("frame")))
                 sides = [float(str(box.get(side))) for side in ("xtl", "ytl", "xbr", "ybr")]
-                rows.append(
-                    (number, int(str(box.get("frame"))), *sides, 0.5 if box.get("occluded") == "1" else 1.0)
-                )
+                if not _sound([number, frame], sides):
+                    raise ValueError
             except ValueError:
                 raise UserError(
-                    f"{path}: track {track.get('id')}, frame {box.get('frame')}: person and frame must be whole numbers and the "
-                    f"sides numbers, found {person or track.get('id')!r} and {dict(box.attrib)}."
+                    f"{path}: track {str(track.get('id'))[:40]}, frame {str(box.get('frame'))[:40]}: person and frame must be "
+                    f"whole numbers and the sides numbers, none of them beyond all pictures, found "
+                    f"{shown(person or track.get('id'))} and {shown(dict(box.attrib))}; mend it in CVAT."
                 ) from None
+            rows.append((number, frame, *sides, 0.5 if box.get("occluded") == "1" else 1.0))
     values = np.array(rows, float).reshape(-1, 7).T
     table = as_mot(values[0], values[1], *values[2:6], visibility=values[6])
     flat = table[(table.x1 >= table.x2) | (table.y1 >= table.y2)]
@@ -155,6 +180,11 @@ def read_cvat(path: Path, several_videos: bool = False) -> pd.DataFrame:
                 f"{path}: person {wrong.id.iloc[0]} has {what} in frame {wrong.frame.iloc[0]}; mend it in CVAT."
             )
     return table
+
+
+def _sound(whole: Sequence[float], sides: Sequence[float]) -> bool:
+    """Whether the numbers that count something can stand in a table, and those of a box can be of a picture."""
+    return all(0 <= v <= LARGEST and v == int(v) for v in whole) and all(abs(v) <= FARTHEST_PX for v in sides)
 
 
 def as_mot(*columns: pd.Series | np.ndarray, visibility: np.ndarray | None = None) -> pd.DataFrame:

@@ -11,6 +11,7 @@ In a folder the files are found by video_id or by the stem of the video's file. 
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from data.datasets.mot import FARTHEST_PX, LARGEST
 from pipeline import schema
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_text, shown
 from pipeline.manifests import DETECTIONS
 
 _SUFFIXES = (".parquet", ".json", ".txt", ".csv")
@@ -30,11 +33,11 @@ _COLUMNS = ["frame", "x1", "y1", "x2", "y2", "score"]
 def is_precomputed(path: Path | str) -> bool:
     """Whether the path holds finished detections rather than a network. Decided by content, never by a name."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         if any(path.glob("*.xml")) or any(path.glob("*.onnx")):
             return False
         return any(_files(path)) or any(path.glob("*/det/det.txt"))
-    return path.is_file() and path.suffix.lower() in _SUFFIXES
+    return os.path.isfile(path) and path.suffix.lower() in _SUFFIXES
 
 
 def read_detections(path: Path, video_id: str, stem: str) -> pd.DataFrame:
@@ -82,9 +85,9 @@ def _own_file(path: Path, video_id: str, stem: str) -> Path | None:
         return path if path.stem in (video_id, stem) else None
     for name in (video_id, stem):
         for suffix in (".txt", ".csv", ".parquet", ".json"):
-            if (found := path / f"{name}{suffix}").is_file():
+            if os.path.isfile(found := path / f"{name}{suffix}"):
                 return found
-        if (found := path / name / "det" / "det.txt").is_file():
+        if os.path.isfile(found := path / name / "det" / "det.txt"):
             return found
     return None
 
@@ -106,8 +109,10 @@ def _of_video(file: Path, names: tuple[str, str], *, sole: bool) -> pd.DataFrame
 def _read_mot(file: Path) -> pd.DataFrame:
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: cannot be read as MOT text ({error}).") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file}: cannot be read as MOT text ({error}); expected lines of frame,id,x,y,w,h,score."
+        ) from error
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -116,15 +121,19 @@ def _read_mot(file: Path) -> pd.DataFrame:
         try:
             values = [float(p) for p in parts]
         except ValueError:
-            if number == 1:  # a header
+            if number == 1 and is_text(line) and not any(map(_is_number, parts)):  # a header
                 continue
-            raise UserError(f"{file}, line {number}: '{line.strip()[:60]}' is not numbers.") from None
+            raise UserError(
+                f"{file}, line {number}: {shown(line.strip())} is not numbers; expected frame,id,x,y,w,h,score."
+            ) from None
         if len(values) < 6:
             raise UserError(
                 f"{file}, line {number}: {len(values)} values; MOT text has frame,id,x,y,w,h and then the score."
             )
-        if values[0] < 1 or values[0] != int(values[0]):
-            raise UserError(f"{file}, line {number}: frame {parts[0]}; MOT text counts whole frames from 1.")
+        if not 1 <= values[0] <= LARGEST or values[0] != int(values[0]):
+            raise UserError(
+                f"{file}, line {number}: frame {parts[0][:40]}; MOT text counts whole frames from 1 to {LARGEST}."
+            )
         frame, _, x, y, w, h = values[:6]
         # A score of -1 is MOT's "none".
         score = values[6] if len(values) > 6 and values[6] != -1 else 1.0
@@ -132,33 +141,46 @@ def _read_mot(file: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=2)
 def _read_coco(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}).") from error
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: also of what is no UTF-8, or no number
+        raise UserError(f"{file}: not valid JSON ({error}); export it again.") from error
     if not isinstance(content, dict) or "images" not in content or "annotations" not in content:
         raise UserError(
             f"{file}: COCO json has 'images' and 'annotations' at its top; a list of results has no names."
         )
-    people = {
-        c.get("id") for c in content.get("categories", []) if str(c.get("name", "")).lower() == "person"
-    }
-    if content.get("categories") and not people and len(content["categories"]) > 1:
-        raise UserError(f"{file}: none of its categories is called 'person'.")
-    where = {image.get("id"): _image_place(image, file) for image in content["images"]}
+    categories = _objects(content, "categories", file, "id")
+    people = {c.get("id") for c in categories if str(c.get("name", "")).lower() == "person"}
+    if not people and len(categories) > 1:
+        raise UserError(
+            f"{file}: none of its categories is called 'person'; name the one so that holds people."
+        )
+    where = {image.get("id"): _image_place(image, file) for image in _objects(content, "images", file, "id")}
     rows: list[tuple[Any, ...]] = []
-    for annotation in content["annotations"]:
+    for annotation in _objects(content, "annotations", file, "image_id", "category_id"):
         if people and annotation.get("category_id", next(iter(people))) not in people:
             continue
         try:
             video, frame = where[annotation["image_id"]]
-            x, y, w, h = (float(v) for v in annotation["bbox"])
+            x, y, w, h = (float(v) for v in _list(annotation["bbox"]))
             rows.append((video, frame, x, y, x + w, y + h, float(annotation.get("score", 1.0))))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
-                f"{file}: the annotation {str(annotation)[:100]} lacks {error} or has a bad bbox."
+                f"{file}: the annotation {shown(annotation)} lacks {error} or has a bad bbox; mend it there."
             ) from error
     # A video without any person is still known to the file.
     known = pd.DataFrame({"video": sorted({video for video, _ in where.values()})})
@@ -166,18 +188,37 @@ def _read_coco(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
         rows, columns=["video", *_COLUMNS])  # fmt: skip
 
 
+def _objects(content: dict[str, Any], key: str, file: Path, *ids: str) -> list[dict[str, Any]]:
+    """The objects under ``key``, whose ``ids`` are plain values; none where the key is missing."""
+    found = content.get(key, [])
+    for one in found if isinstance(found, list) else [found]:
+        if one is found or not isinstance(one, dict) or any(isinstance(one.get(i), dict | list) for i in ids):
+            raise UserError(
+                f"{file}: '{key}' wants a list of objects with plain ids, found {shown(one)}; look into COCO's format."
+            )
+    return list(found)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("a list")
+    return value
+
+
 def _image_place(image: dict[str, Any], file: Path) -> tuple[str, int]:
     """Which video an image is of, and its zero-based frame."""
     if "video" in image and "frame" in image:
-        return Path(str(image["video"])).stem, int(image["frame"])
-    name = Path(str(image.get("file_name", "")))
-    if match := re.fullmatch(r"(?:(.*)[_-])?(\d+)", name.stem):
+        video, number = Path(str(image["video"])).stem, str(image["frame"])
+    else:
+        name = Path(str(image.get("file_name", "")))
         folders = [p for p in name.parts[:-1] if p not in {"img1", "images", "frames"}]
-        video = match[1] or (folders[-1] if folders else "")
-        if video and int(match[2]) >= 1:
-            return video, int(match[2]) - 1
+        match = re.fullmatch(r"(?:(.*)[_-])?(\d{1,10})", name.stem)
+        video = (match and match[1]) or (folders[-1] if folders else "")
+        number = str(int(match[2]) - 1) if match else ""
+    if video and is_text(video) and re.fullmatch(r"\d{1,10}", number) and int(number) <= LARGEST:
+        return video, int(number)
     raise UserError(
-        f"{file}: the image {str(image)[:100]} tells no video and frame; give it 'video' and a zero-based 'frame', "
+        f"{file}: the image {shown(image)} tells no video and frame; give it 'video' and a zero-based 'frame', "
         f"or a file_name such as cam1/000001.jpg (numbers from 1)."
     )
 
@@ -186,15 +227,26 @@ def _image_place(image: dict[str, Any], file: Path) -> tuple[str, int]:
 def _read_parquet(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
     try:
         return schema.read(DETECTIONS, file).rename(columns={"video_id": "video"})
-    except schema.ManifestError as error:
-        raise UserError(f"DETECTOR: {error}") from error
+    except (schema.ManifestError, pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).removeprefix(f"{file}: ").splitlines()[0]
+        reason = "its columns have other names or types" if reason.endswith("has the columns") else reason
+        raise UserError(
+            f"DETECTOR={file}: no table of detections as `python -m pipeline describe` lists it ({reason}); write it by "
+            "pipeline.schema, or give MOT text or COCO json."
+        ) from error
 
 
 def _checked(table: pd.DataFrame, origin: Path) -> pd.DataFrame:
     table = table.dropna(subset=["frame"])
     values = table[_COLUMNS].to_numpy(np.float64)
     if not np.isfinite(values).all():
-        raise UserError(f"{origin}: a box has a value that is not a finite number.")
+        raise UserError(f"{origin}: a box has a value that is not a finite number; mend or delete it.")
+    if not table.frame.between(0, LARGEST).all():
+        raise UserError(
+            f"{origin}: frames reach from {table.frame.min():g} to {table.frame.max():g}; they count from 0 (MOT: 1)."
+        )
+    if (np.abs(values[:, 1:5]) > FARTHEST_PX).any():
+        raise UserError(f"{origin}: a box lies more than a million pixels away; its sides are wanted in px.")
     table = pd.DataFrame(values, columns=_COLUMNS).astype({"frame": np.int32})
     empty = (table.x2 <= table.x1) | (table.y2 <= table.y1)
     if empty.any():

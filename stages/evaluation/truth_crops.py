@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from data.crops import cut_boxes
+from data.painting import painted
+from data.purged import Piece
+from data.video import read_frames
+from pipeline.digest import text_digest
 from pipeline.shards import Shard
 from pipeline.stage import Context
 from stages.reid.rows import evenly
@@ -33,13 +38,20 @@ def choose(truth: pd.DataFrame, per_appearance: int = 8, min_visibility: float =
     return seen[evenly(seen.query_id, per_appearance)].reset_index(drop=True)
 
 
-def cut(ctx: Context, chosen: pd.DataFrame, truth: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
+def cut(
+    ctx: Context,
+    chosen: pd.DataFrame,
+    truth: pd.DataFrame,
+    videos: pd.DataFrame,
+    gone: Mapping[str, list[Piece]],
+) -> pd.DataFrame:
     """Cut the chosen boxes, one shard per video, kept as a piece of the stage.
 
     Args:
         chosen: rows of :func:`choose`.
         truth: all true boxes, by which coverage is judged.
         videos: VIDEOS.
+        gone: video_id → where purged people stood, who are painted over.
 
     Returns:
         the rows that could be cut, as CROPS with tracklet_id = query_id, and pid, camera_id.
@@ -52,8 +64,10 @@ def cut(ctx: Context, chosen: pd.DataFrame, truth: pd.DataFrame, videos: pd.Data
     for video_id, rows in chosen.groupby("video_id", sort=True):
         video = by_id[str(video_id)]
         hashed = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
-        make = partial(cut_video, Path(video["path"]), str(video_id), whom, crowd)
-        shards.append(Shard({"video": video["digest"], "boxes": hashed}, make))
+        pieces = gone.get(str(video_id), [])
+        make = partial(cut_video, Path(video["path"]), str(video_id), whom, crowd, pieces)
+        key = {"video": video["digest"], "boxes": hashed, "columns": "grey"}
+        shards.append(Shard(key | ({"purged": text_digest(pieces)} if pieces else {}), make))
     found = [
         pd.read_parquet(folder / "crops.parquet").assign(shard=str((folder / "crops.tar").relative_to(ctx.run_dir)))
         for folder in ctx.shards(shards)
@@ -65,8 +79,10 @@ def cut(ctx: Context, chosen: pd.DataFrame, truth: pd.DataFrame, videos: pd.Data
     )
 
 
-def cut_video(path: Path, video_id: str, chosen: Path, crowd: Path, folder: Path) -> None:
+def cut_video(path: Path, video_id: str, chosen: Path, crowd: Path, gone: list[Piece], folder: Path) -> None:
     """A shard: the chosen true boxes of one video into ``folder/crops.tar``, with their rows beside it."""
     own = [("video_id", "==", video_id)]
     rows, others = (pd.read_parquet(p, filters=own, partitioning=None) for p in (chosen, crowd))
-    cut_boxes(path, rows, folder / "crops.tar", others=others).to_parquet(folder / "crops.parquet")
+    frames = painted(read_frames(path), gone)
+    cut = cut_boxes(path, rows, folder / "crops.tar", others=others, frames=frames)
+    cut.to_parquet(folder / "crops.parquet")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +20,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 
-from data import judgements
+from data import judgements, spreadsheet
 from data.crops import read_jpeg
 from data.judgements import Judgement
 from pipeline import schema
-from pipeline.errors import UserError
+from pipeline.errors import UserError, one_line
 from pipeline.manifests import CROPS, IDENTITIES, TRACKLETS
 from stages.judging import questions
 
@@ -72,7 +74,10 @@ class Session:
         if rows is None or not 0 <= number < len(rows):
             return None
         row = rows.iloc[number]
-        return read_jpeg(self.run / row["shard"], int(row.offset), int(row["size"]))
+        try:
+            return read_jpeg(self.run / row["shard"], int(row.offset), int(row["size"]))
+        except (OSError, ValueError):
+            return None  # purged while the page was open
 
 
 def open_session(run: Path, log_odds: Callable[[], Any], threshold: float) -> Session:
@@ -82,7 +87,7 @@ def open_session(run: Path, log_odds: Callable[[], Any], threshold: float) -> Se
         log_odds: gives (T, T) of TRACKLETS in order of their ids, for the questions that teach.
 
     Raises:
-        UserError: the run has no identities yet.
+        UserError: the run has no identities yet, or its crops were purged.
     """
     from stages.reid.rows import evenly
 
@@ -93,6 +98,10 @@ def open_session(run: Path, log_odds: Callable[[], Any], threshold: float) -> Se
     tracklets = tracklets.sort_values("tracklet_id").reset_index(drop=True)
     crops = schema.read(CROPS, run / "isolate" / CROPS.file).sort_values(["tracklet_id", "t_utc_us"])
     crops = crops[evenly(crops.tracklet_id, SHOWN)]
+    if not all((run / shard).is_file() for shard in crops["shard"].unique()):
+        raise UserError(
+            f"{run}: its crops are not there, perhaps purged; `make all RUN={run}` cuts them again."
+        )
     probe = questions.probe_pairs(schema.read(IDENTITIES, path), tracklets)
     reserved = set(probe[: questions.RESERVED])
     link = questions.link_pairs(tracklets, log_odds(), threshold, reserved)
@@ -110,21 +119,31 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 30  # s, after which whoever sends nothing no longer holds a thread
+
         def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(url.query).items()}
             if not self.own_host():
                 return
-            if url.path == "/":
+            try:
+                url = urlsplit(self.path)
+                query = {name: values[0] for name, values in parse_qs(url.query).items()}
+                self.get(url.path, query)
+            except ValueError as error:  # of an address that is none
+                self.refuse(400, error)
+            except UserError as error:
+                self.refuse(500, error)
+
+        def get(self, path: str, query: dict[str, str]) -> None:
+            if path == "/":
                 self.send(200, "text/html; charset=utf-8", PAGE.read_bytes())
-            elif url.path == "/state" and query.get("kind") in judgements.KINDS:
+            elif path == "/state" and query.get("kind") in judgements.KINDS:
                 self.send_json(session.state(query["kind"]))
-            elif url.path == "/picture" and query.get("n", "").isdecimal():
+            elif path == "/picture" and re.fullmatch("[0-9]{1,4}", query.get("n", "")):
                 found = session.picture(query.get("tracklet", ""), int(query["n"]))
                 self.send(200, "image/jpeg", found) if found else self.send(
                     404, "text/plain", b"no such picture"
                 )
-            elif url.path == "/favicon.ico":  # every browser asks; there is none
+            elif path == "/favicon.ico":  # every browser asks; there is none
                 self.send(204, "image/x-icon", b"")
             else:
                 self.send(404, "text/plain", b"no such page")
@@ -137,7 +156,8 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
                 self.send(415, "text/plain", b"send JSON")
                 return
             try:
-                said = json.loads(self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 10_000)))
+                length = int(self.headers.get("Content-Length") or 0)
+                said = json.loads(self.rfile.read(min(max(length, 0), 10_000)))
                 with session.lock:
                     if self.path == "/undo":
                         judgements.undo(session.answers)
@@ -149,8 +169,10 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
                             session.answers, Judgement(str(said["kind"]), a, b, str(said["answer"]))
                         )
                 self.send_json(session.state(str(said.get("kind") or "probe")))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                self.send(400, "text/plain", str(error).encode())
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                self.refuse(400, error)
+            except (UserError, OSError) as error:
+                self.refuse(500, error)
 
         def own_host(self) -> bool:
             """Whether the browser asked for this very address: a name that was made to point here is turned away."""
@@ -160,6 +182,9 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
             self.send(403, "text/plain", b"ask for 127.0.0.1")
             return False
 
+        def refuse(self, status: int, error: Exception) -> None:
+            self.send(status, "text/plain; charset=utf-8", one_line(str(error)).encode())
+
         def send_json(self, value: Any) -> None:
             self.send(200, "application/json", json.dumps(value).encode())
 
@@ -168,6 +193,7 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
             for name, value in (
                 ("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"),
                 ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
+                ("Cross-Origin-Resource-Policy", "same-origin"),
                 ("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'"),
             ):  # fmt: skip
                 self.send_header(name, value)
@@ -178,17 +204,31 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
             """Nothing: which tracklets somebody looked at is nobody's business."""
 
     try:
-        listening = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        listening = _Server(("127.0.0.1", port), Handler)
     except (OSError, OverflowError) as error:
         raise UserError(f"--port {port}: cannot be used ({error}); name another, or 0 for any.") from None
     return listening
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away in the middle of an answer is no defect; anything else is shown as one."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
 def export(answers: Path, out: Path) -> int:
-    """The answers that stand as CSV: kind, a, b, answer. Returns how many."""
+    """The answers that stand as CSV: kind, a, b, answer. Returns how many.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     rows = judgements.read(answers)
-    with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Judgement._fields)
-        writer.writerows(rows)
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(Judgement._fields)
+            writer.writerows([spreadsheet.cell(field) for field in row] for row in rows)
+    except OSError as error:
+        raise UserError(f"--export {out}: cannot be written ({error.strerror}); name another file.") from None
     return len(rows)

@@ -9,19 +9,24 @@ A checkpoint is a dictionary that ``torch.load(weights_only=True)`` reads: forma
 
 from __future__ import annotations
 
+import os
+import pickle
+import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError, closest
+from pipeline.errors import UserError, closest, shown
 from stages.reid import osnet
 
 FORMAT = "trackweave-reid-1"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MOST_PX = 2048  # of a side of the input; what run.image_size allows
 _CLASSIFIERS = ("classifier.", "head.fc.", "head.", "fc.")  # timm drops its own with num_classes=0
 
 
@@ -116,22 +121,69 @@ def load(path: Path) -> ReidNetwork:
 
 
 def _from_checkpoint(given: Mapping[str, Any], path: Path, expected: str = "") -> ReidNetwork:
-    name = str(given["backbone"])
-    if expected and name != expected:
-        raise UserError(f"WEIGHTS={path}: holds a {name}, but BACKBONE is {expected}; set BACKBONE={name}.")
-    height, width = given["image_size"]
+    facts = _facts(given, path)
+    if expected and facts.name != expected:
+        raise UserError(
+            f"WEIGHTS={path}: holds a {facts.name}, but BACKBONE is {expected}; set BACKBONE={facts.name}."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # every value is overwritten below
-        network = _create(name, (int(height), int(width)), pretrained=False)
-    network.mean, network.std = tuple(given["mean"]), tuple(given["std"])
+        network = _create(facts.name, facts.image_size, pretrained=False)
+    network.mean, network.std = facts.mean, facts.std
+    _fill(network, given.get("state_dict"), path)
+    return network.eval()
+
+
+class _Facts(NamedTuple):
+    """What a checkpoint says beside its weights."""
+
+    name: str
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def _facts(given: Mapping[str, Any], path: Path) -> _Facts:
+    def numbers(key: str, count: int, most: float) -> list[float]:
+        found = given.get(key)
+        fit = isinstance(found, list | tuple) and len(found) == count
+        if not fit or not all(isinstance(v, int | float) and abs(v) <= most for v in found or ()):
+            raise UserError(
+                f"WEIGHTS={path}: damaged or made by hand: its {key} is {shown(found)}; give another file."
+            )
+        return list(found or ())
+
+    height, width = numbers("image_size", 2, _MOST_PX)
+    mean, std = numbers("mean", 3, 1e6), numbers("std", 3, 1e6)
+    if min(height, width) < 1 or min(std) <= 0:
+        raise UserError(
+            f"WEIGHTS={path}: damaged or made by hand: its image_size is {height:g}×{width:g} and its std {shown(std)}; "
+            "give another file."
+        )
+    return _Facts(str(given.get("backbone"))[:80], (int(height), int(width)), tuple(mean), tuple(std))
+
+
+def _fill(module: nn.Module, state: Any, path: Path) -> None:
+    """Load a state dict.
+
+    Raises:
+        UserError: it is none, does not fit, or is not finite: features of NaN are found by nobody before the end.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
+        raise UserError(f"WEIGHTS={path}: holds no weights by name; give a state dict saved by torch.save.")
     try:
-        network.load_state_dict(given["state_dict"])
+        module.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
-            f"WEIGHTS={path}: its weights do not fit the backbone {name} it names ({_second_line(error)}); "
-            "the file is damaged or was made by hand, give another."
+            f"WEIGHTS={path}: its weights do not fit their backbone ({_second_line(error)}); the file is damaged or was "
+            "made by hand, give another."
         ) from error
-    return network.eval()
+    for name, values in module.state_dict().items():
+        if not torch.isfinite(values).all():
+            raise UserError(
+                f"WEIGHTS={path}: {name} holds values that are not finite numbers; the training that wrote it had failed, "
+                "give another file."
+            )
 
 
 def _create(name: str, image_size: tuple[int, int], pretrained: bool) -> ReidNetwork:
@@ -185,7 +237,10 @@ def _create_timm(name: str, image_size: tuple[int, int], pretrained: bool) -> Re
 def _load_bare(network: ReidNetwork, given: Mapping[str, Any], path: Path) -> None:
     """Fill the backbone from a state dict; a classifier in it is dropped, anything else must fit."""
     state = given.get("state_dict", given.get("model", given))
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    plain = isinstance(state, Mapping) and all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    )
+    if not plain:
         raise UserError(f"WEIGHTS={path}: holds no state dict of a network; give a .pth of {network.name}.")
     state = {k.removeprefix("module.").removeprefix("backbone."): v for k, v in state.items()}
     wanted = network.backbone.state_dict()
@@ -198,28 +253,45 @@ def _load_bare(network: ReidNetwork, given: Mapping[str, Any], path: Path) -> No
             f"WEIGHTS={path}: not weights of BACKBONE={network.name}: it {' and '.join(problems)}; "
             "set BACKBONE to the network they were trained for."
         )
-    network.backbone.load_state_dict({k: state.get(k, v) for k, v in wanted.items()})
+    _fill(network.backbone, {k: state.get(k, v) for k, v in wanted.items()}, path)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"WEIGHTS={path}: no such file; give a .pth checkpoint, 'random' or 'pretrained'.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _refuse_bomb(path)
             given = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on bytes that are no weights the unpickler trips over anything
+        reason = _first_line(error)
+        if isinstance(
+            error, pickle.UnpicklingError
+        ):  # torch's own words tell how to run that code all the same
+            asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+            reason = f"it asks for {asked[1]}, which is no tensor and may run code" if asked else "no tensors"
         raise UserError(
-            f"WEIGHTS={path}: cannot be read as PyTorch weights ({_first_line(error)}); "
-            "give a state dict saved by torch.save."
+            f"WEIGHTS={path}: cannot be read as PyTorch weights ({reason}); give a state dict saved by torch.save."
         ) from error
     if not isinstance(given, dict):
         raise UserError(f"WEIGHTS={path}: holds a {type(given).__name__}, wanted a state dict.")
     return given
 
 
+def _refuse_bomb(path: Path) -> None:
+    """Raise ValueError where the archive would unpack to more than it is: torch.save compresses nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"it would unpack to {unpacked >> 20} MB")
+
+
 def _some(keys: list[str], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+    return ", ".join(key[:80] for key in keys[:most]) + (
+        f" and {len(keys) - most} more" if len(keys) > most else ""
+    )
 
 
 def _second_line(error: Exception) -> str:
@@ -228,4 +300,6 @@ def _second_line(error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    text = str(error).strip()
+    text = text.splitlines()[0].partition(". ")[0] if any(map(str.isalpha, text)) else type(error).__name__
+    return text[:160].rstrip(".")

@@ -202,7 +202,7 @@ def dense_prior(
     """
     import numpy as np
 
-    from camera_topology.prior import certain_negatives, pair_prior
+    from camera_topology.prior import camera_clock_std_s, certain_negatives, pair_prior, same_day
 
     n = len(tracklets)
     camera = tracklets.camera_id.to_numpy()
@@ -218,6 +218,9 @@ def dense_prior(
         log_prior[i, j] = log_prior[j, i] = prior.log_prior
         possible[i, j] = possible[j, i] = prior.gate
     if n:
+        own = np.array([camera_clock_std_s(site, c, clock_std_s) for c in camera])
+        clocks = np.hypot(own[:, None], own[None, :]).ravel()
+        possible &= same_day(site, np.repeat(start, n), np.tile(start, n), clocks).reshape(n, n)
         a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
         possible[a, b] = possible[b, a] = False
     return log_prior, possible

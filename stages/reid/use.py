@@ -7,14 +7,14 @@ trackweave search person.jpg --run runs/mine
 from __future__ import annotations
 
 import argparse
-import glob
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from stages.reid.backbone import ReidNetwork
     from stages.reid.same_person import Calibration
 
+# OpenCV reads this when it is first imported, and allows a thousand million otherwise: a file of 300 bytes then takes 3 GB.
+_MOST_PIXELS = 1 << 27
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(_MOST_PIXELS))
+
+_MOST_BYTES = 1 << 28  # a recording that is taken for a picture is not read into memory
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _MOST_SHOWN = 60  # people on a contact sheet
 _AT_ONCE = 512  # pictures decoded before they pass the network
@@ -35,7 +40,7 @@ def embed(options: argparse.Namespace) -> None:
     import pyarrow.parquet as pq
 
     out: Path = options.out
-    if out.exists():
+    if os.path.exists(out):
         raise UserError(f"--out {out}: is there already; name another file or move it away.")
     paths = picture_paths(options.images)
     network = exported_network(options.run)
@@ -77,13 +82,19 @@ def search(options: argparse.Namespace) -> None:
     paths = picture_paths(options.query)
     read, features = features_of(paths, network, options.device)
     if not read:
-        raise UserError(f"{' '.join(options.query)}: cannot be read as a picture.")
+        raise UserError(f"{' '.join(options.query)}: cannot be read as a picture; name a JPEG or PNG file.")
     mean = features.mean(0, keepdims=True)
     mean /= max(float(np.linalg.norm(mean)), 1e-12)
-    table = schema.read(GALLERY, folder / GALLERY.file)
-    if table.empty:
-        raise UserError(f"{options.run}: its gallery is empty, nobody was tracked there.")
-    cosine, row = gallery.search(folder, mean, len(table))
+    try:
+        table = schema.read(GALLERY, folder / GALLERY.file)
+        if table.empty:
+            raise UserError(f"{options.run}: its gallery is empty, nobody was tracked there.")
+        cosine, row = gallery.search(folder, mean, len(table))
+    except (schema.ManifestError, RuntimeError):  # RuntimeError: of faiss, for an index that is none
+        raise UserError(
+            f"{folder / GALLERY.file}: damaged, or the index beside it; make both anew with `make export RUN={options.run} "
+            "FORCE=export`."
+        ) from None
     found = gallery.people(table, cosine[0], row[0]).head(options.count)
     kind = "pictures" if len(read) == 1 else "tracklets"
     known = calibration(folder, kind)
@@ -107,20 +118,26 @@ def picture_paths(words: list[str]) -> list[Path]:
     """Pictures of folders (searched below), globs and files, sorted, each once.
 
     Raises:
-        UserError: a word names nothing.
+        UserError: a word names nothing, or a picture has a name that no table can hold.
     """
+    from data.videos import globbed
+
     found: list[Path] = []
     for word in words:
         path = Path(word)
-        if path.is_dir():
+        if os.path.isdir(path):
             here = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
         else:
-            named = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(word, recursive=True))]
-            here = [p for p in named if p.is_file()]
+            here = [path] if os.path.isfile(path) else sorted(globbed(word))
         if not here:
             raise UserError(
                 f"{word}: no such picture, and no folder or glob with any ({', '.join(sorted(PICTURES))})."
             )
+        for picture in here:
+            if not is_text(str(picture)):
+                raise UserError(
+                    f"{picture}: its name holds characters that are no text; rename the file or its folder."
+                )
         found += here
     return list(dict.fromkeys(found))
 
@@ -134,7 +151,7 @@ def exported_network(run: Path) -> ReidNetwork:
     from stages.reid import backbone
 
     path = run / "export" / "model.pt"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path}: not there; run `make export RUN={run}` (or make all) first.")
     return backbone.load(path)
 
@@ -167,14 +184,12 @@ def _decoded(path: Path) -> npt.NDArray[np.uint8] | None:
     import numpy as np
 
     try:
-        data = path.read_bytes()
-    except OSError:
+        if not 0 < path.stat().st_size <= _MOST_BYTES:
+            return None
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):  # cv2.error: more pixels than are allowed
         return None
-    return (
-        np.asarray(image)
-        if data and (image := cv2.imdecode(np.frombuffer(data, np.uint8), 1)) is not None
-        else None
-    )
+    return None if image is None else np.asarray(image, np.uint8)
 
 
 def calibration(folder: Path, kind: str) -> Calibration | None:
@@ -187,8 +202,13 @@ def calibration(folder: Path, kind: str) -> Calibration | None:
         raise UserError(
             f"{card}: not there; make it anew with `make export RUN={folder.parent} FORCE=export`."
         )
-    facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))["same_person"].get(kind)
-    return Calibration(Appearance(**facts["looks"]), facts["same_share"]) if facts else None
+    try:
+        facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))["same_person"].get(kind)
+        return Calibration(Appearance(**facts["looks"]), facts["same_share"]) if facts else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UserError(
+            f"{card}: damaged; make it anew with `make export RUN={folder.parent} FORCE=export`."
+        ) from None
 
 
 def contact_sheet(
@@ -232,7 +252,7 @@ def contact_sheet(
     gap = np.full((height_px + 18, 6, 3), 255, np.uint8)
     row = np.concatenate([part for tile in tiles for part in (tile, gap)], axis=1)
     digest = hashlib.sha256("\n".join(str(p.resolve()) for p in query).encode()).hexdigest()[:8]
-    out = run / "search" / f"{query[0].stem}-{digest}.jpg"
+    out = run / "search" / f"{query[0].stem[:50]}-{digest}.jpg"
     out.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(".jpg", row, [cv2.IMWRITE_JPEG_QUALITY, 88])
     if not done:

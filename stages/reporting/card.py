@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from stages.evaluation.table import format_metrics
@@ -16,13 +17,13 @@ def model_card(facts: dict[str, Any]) -> str:
     state = "the start weights" if rounds == [-1] else f"round {', '.join(map(str, rounds))}"
     state += ", averaged" if len(rounds) > 1 else ""
     lines = [
-        f"# Person re-identification for “{facts['name']}”",
+        f"# Person re-identification for “{_name(facts['name'])}”",
         "",
         f"{model['backbone']}, {model['parameters'] / 1e6:.2f} M parameters. Of {footage['hours']:.2f} hours of "
-        f"{len(footage['cameras'])} cameras ({', '.join(footage['cameras'])}), {_day(footage['from_us'])} to "
+        f"{len(footage['cameras'])} cameras ({', '.join(map(_name, footage['cameras']))}), {_day(footage['from_us'])} to "
         f"{_day(footage['until_us'])} UTC, the {footage['hours_trained']:.2f} hours up to "
         f"{_day(footage['train_until_us'])} were there to learn from, without labels; the rest to measure on. Start: "
-        f"`{model['weights']}`; method: {model['method']}; chosen without labels: {state}.",
+        f"`{_code(model['weights'])}`; method: {model['method']}; chosen without labels: {state}.",
         "",
         "## Use",
         "",
@@ -43,9 +44,7 @@ def model_card(facts: dict[str, Any]) -> str:
         "",
         "## Measured",
         "",
-        "```",
-        format_metrics(facts["metrics"]).strip("\n"),
-        "```",
+        *_fenced(format_metrics(facts["metrics"]).strip("\n")),
         "",
         "## Limits",
         "",
@@ -57,6 +56,20 @@ def model_card(facts: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _name(text: str) -> str:
+    """A name as Markdown that shows it: other people's names must be no markup, links or pictures."""
+    return re.sub(r"([\\`*\[\]|<>&#])", r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    return " ".join(text.split()).replace("`", "'")
+
+
+def _fenced(text: str) -> list[str]:
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return [fence, text, fence]
 
 
 _KINDS = {

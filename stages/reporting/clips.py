@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data.painting import painted
+from data.purged import Piece
 from data.video import UnreadableVideo, read_frames
 from stages.reporting.privacy import hide_heads
 from stages.reporting.thumbs import write_private
@@ -70,13 +72,14 @@ def write_clip(
     hue: Mapping[int, float],
     width_px: int,
     hidden: pd.DataFrame | None,
+    gone: Sequence[Piece] = (),
 ) -> bool:
     """An H.264 file of the window, at most ``width_px`` wide; False where the video is gone or shows nothing there.
 
     Args:
         start_us, clock_scale: when the video began, and true seconds per second of it.
         boxes: tracklet_id, frame, t_utc_us, x1, y1, x2, y2 of this video; hidden: boxes (t_utc_us, x1 …) whose heads are hidden
-            in every frame half a second around them.
+            in every frame half a second around them; gone: where purged people stood, who are painted over.
         identity: of each tracklet; hue: of each identity, below 0 for people of one camera.
     """
     own = boxes[(boxes.t_utc_us >= window.t_start_us - 1_000_000) & (boxes.t_utc_us < window.t_end_us)]
@@ -87,7 +90,7 @@ def write_clip(
     shown, shown_at, last_ms = own.iloc[:0], -np.inf, -1
     try:
         with av.open(made, "w", format="mp4") as file:
-            for frame in read_frames(video):
+            for frame in painted(read_frames(video), gone):
                 t_us = start_us + frame.media_time_s * clock_scale * 1e6
                 if frame.index in by_frame:
                     shown, shown_at = by_frame[frame.index], t_us

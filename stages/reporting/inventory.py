@@ -64,14 +64,14 @@ def files(videos: pd.DataFrame, clock: Clock) -> list[dict[str, str]]:
 
 def recorded_s(videos: pd.DataFrame) -> float:
     """Seconds of footage in all files together."""
-    return float((videos.t_end_us - videos.t_start_us).sum()) / 1e6
+    return float((videos.t_until_us - videos.t_from_us).sum()) / 1e6
 
 
 def _span(videos: pd.DataFrame, clock: Clock) -> str:
     timed = videos[~videos.video_id.isin(list(clock.untimed))]
     if timed.empty:
         return "unknown"
-    start, end = int(timed.t_start_us.min()), int(timed.t_end_us.max())
+    start, end = int(timed.t_from_us.min()), int(timed.t_until_us.max())
     if clock.day(start) == clock.day(end):
         return f"{clock.day(start)}, {clock.time(start)} – {clock.time(end)}"
     return f"{clock.day(start)}, {clock.time(start)} – {clock.day(end)}, {clock.time(end)}"

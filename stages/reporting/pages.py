@@ -18,6 +18,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from camera_topology.site import Site
+from data import painting
+from data.purged import Piece
 from stages.reporting import (
     clips,
     confusions,
@@ -42,7 +44,7 @@ _MAX_MATRIX = 24
 @dataclass(frozen=True)
 class Findings:
     """All a report tells. Tables as declared; ``crops`` one row per tracklet; logs and links as (round, …); ``heads``: boxes
-    whose heads are hidden, None for none."""
+    whose heads are hidden, None for none; ``gone``: video_id → where purged people stood."""
 
     name: str
     videos: pd.DataFrame
@@ -64,6 +66,7 @@ class Findings:
     boxes: pd.DataFrame
     heads: pd.DataFrame | None
     confusions: pd.DataFrame
+    gone: Mapping[str, list[Piece]]
 
 
 def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
@@ -202,10 +205,12 @@ def _clips(found: Findings, order: pd.DataFrame, files: Path, settings: Any) -> 
         video = next(people.rows(found.videos[found.videos.video_id == window.video_id]))
         name = f"clip-{len(rows) + 1}.mp4"
         of_video = found.boxes[found.boxes.video_id == window.video_id]
+        gone = found.gone.get(window.video_id, [])
+        of_video = painting.without(of_video, {window.video_id: gone})
         heads = None if found.heads is None else found.heads[found.heads.video_id == window.video_id]
         if clips.write_clip(
             files / name, Path(video.path), window, video.t_start_us, video.clock_scale, of_video, identity, hue,
-            settings.clip_width_px, heads,
+            settings.clip_width_px, heads, gone,
         ):  # fmt: skip
             when = found.clock.moment(window.t_start_us, window.video_id)
             rows.append({"camera": camera, "file": name, "when": when})

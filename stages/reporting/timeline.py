@@ -77,9 +77,9 @@ def panels(
         max_bars: beyond so many in all, bands show how many people are in view instead of single bars.
     """
     drawn = []
-    spans = list(zip(videos.t_start_us.astype(int), videos.t_end_us.astype(int), strict=True))
+    spans = list(zip(videos.t_from_us.astype(int), videos.t_until_us.astype(int), strict=True))
     for start, end in sessions(spans):
-        recorded = videos[(videos.t_end_us >= start) & (videos.t_start_us <= end)]
+        recorded = videos[(videos.t_until_us >= start) & (videos.t_from_us <= end)]
         seen = bars[(bars.t_end_us >= start) & (bars.t_start_us <= end)]
         relative = recorded.video_id.isin(list(clock.untimed)).all()
         drawing = _panel(start, end, recorded, seen, clock, cut, len(bars) > max_bars, bool(relative))
@@ -137,7 +137,7 @@ def _panel(
             band = _bars(own, lane, px, y + 1, lane_height)
         for row in rows(videos[videos.camera_id == camera]):
             parts.append(
-                _rect("recorded", px(row.t_start_us), y, px(row.t_end_us) - px(row.t_start_us), height)
+                _rect("recorded", px(row.t_from_us), y, px(row.t_until_us) - px(row.t_from_us), height)
             )
         parts.append(band)
         y += height + _GAP

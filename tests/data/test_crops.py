@@ -21,6 +21,9 @@ class Picture:
     def rgb(self) -> np.ndarray:
         return self.image
 
+    def grey(self) -> bool:
+        return self.index == 2  # a camera that turns to infra-red
+
 
 def pictures(n: int = 4) -> Iterator[Picture]:
     """Smooth colours, so that JPEG keeps them: red grows to the right, green downwards, blue with time."""
@@ -52,6 +55,7 @@ def test_crops_come_back_as_the_pixels_under_their_boxes(tmp_path: Path) -> None
         ("cam1_a.1", 2),
         ("cam1_a", 2),
     ]
+    assert list(cut.grey) == [False, True, True]
     images = {p.index: p.image for p in pictures()}
     for row in cut.itertuples():
         crop = read_crop(shard, row.offset, row.size)

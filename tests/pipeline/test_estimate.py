@@ -12,7 +12,7 @@ from pipeline.estimate import Estimate, estimates, sentence
 def past_run(root, name, hours, seconds, device="cpu"):
     folder = root / name / "ingest"
     folder.mkdir(parents=True)
-    rows = {"status": ["ok", "unreadable"], "t_start_us": [0, 0], "t_end_us": [round(hours * 3.6e9), 10**15]}
+    rows = {"status": ["ok", "unreadable"], "t_from_us": [0, 0], "t_until_us": [round(hours * 3.6e9), 10**15]}
     pd.DataFrame(rows).to_parquet(folder / "videos.parquet")
     for node, value in seconds.items():
         place = root / name / (node if "@" not in node else f"train/weave/round-{node[-1]}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.shards import DONE, fill_all
+from pipeline.shards import DONE, Shard, fill, fill_all, note_asked, standing
 
 
 def write(text: str, folder: Path) -> str:
@@ -38,7 +38,7 @@ def wait_and_write(started: Path, late: Path, folder: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_folder_is_filled_whatever_makes_them(tmp_path: Path, workers: int) -> None:
     todo = [(tmp_path / name, partial(write, name)) for name in "abcd"]
-    assert sorted(s for s in fill_all(todo, workers) if s) == list("abcd")
+    assert {folder.name: said for folder, said in fill_all(todo, workers)} == {c: c for c in "abcd"}
     assert all((folder / DONE).exists() for folder, _ in todo)
     makers = {(folder / "text").read_text().split()[1] for folder, _ in todo}
     assert (str(os.getpid()) in makers) == (workers == 1)
@@ -51,8 +51,27 @@ def test_an_error_keeps_what_was_finished(tmp_path: Path, workers: int) -> None:
     with pytest.raises(UserError, match="this file is none"):
         list(fill_all(todo, workers))
     assert not (tmp_path / "b").exists()
-    assert list(fill_all([(tmp_path / "b", partial(write, "b"))], workers)) == ["b"]
+    assert list(fill_all([(tmp_path / "b", partial(write, "b"))], workers)) == [(tmp_path / "b", "b")]
     assert not (tmp_path / "b" / "half").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_keep_going_makes_all_others_first(tmp_path: Path, workers: int) -> None:
+    todo = [(tmp_path / "a", refuse), (tmp_path / "b", partial(write, "b")), (tmp_path / "c", refuse)]
+    with pytest.raises(UserError, match=r"this file is none \(1 more of 3 failed"):
+        list(fill_all(todo, workers, keep_going=True))
+    assert (tmp_path / "b" / DONE).exists() and not (tmp_path / "a").exists()
+
+
+def test_what_an_interrupted_stage_asked_for_is_told_by_camera(tmp_path: Path) -> None:
+    shards = [
+        Shard({"video": i}, partial(write, "x"), label) for i, label in enumerate(["gate", "gate", "yard"])
+    ]
+    folders = [tmp_path / str(i) for i in range(3)]
+    assert standing(tmp_path) == {}
+    note_asked(tmp_path, folders, shards)
+    fill(folders[1], shards[1].make)
+    assert standing(tmp_path) == {"gate": (1, 2), "yard": (0, 1)}
 
 
 def test_a_killed_worker_is_one_sentence(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, DETECTIONS, TRACKLETS, VIDEOS
 from pipeline.stage import Context
 from stages.crop import choose
+from tests.tables import whole_files
 
 FPS, SECONDS, START_US = 10, 4, 1_777_622_400_000_000
 
@@ -52,7 +53,7 @@ class Chain:
             "height": 160, "fps": 10.0, "time_source": "topology", "clock_scale": 1.0, "time_std_s": 0.0, "note": "",
         }  # fmt: skip
         broken = row | {"video_id": "cam2_x", "camera_id": "cam2", "status": "unreadable", "path": "/no/such"}
-        videos = pd.DataFrame([row, broken]).astype({"frames": "int32", "width": "int32", "height": "int32"})
+        videos = whole_files(pd.DataFrame([row, broken]))
         schema.write(VIDEOS, videos, self.have["videos"][0])
 
     def run(self, name: str, **settings: Any) -> Path:

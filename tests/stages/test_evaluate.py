@@ -19,6 +19,7 @@ from pipeline.manifests import (  # isort: skip
 from pipeline.schema import Manifest
 from pipeline.stage import Context, Stage
 from stages import evaluate, ground_truth
+from tests.tables import whole_files
 
 MORNING, NOON, AFTERNOON = 0, 3_600_000_000, 7_200_000_000  # µs
 FPS, FRAMES, SIZE = 10, 30, (160, 96)
@@ -115,7 +116,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "t_start_us": start, "t_end_us": start + 2_900_000, "frames": FRAMES, "width": SIZE[0], "height": SIZE[1],
              "fps": FPS, "time_source": "file name", "clock_scale": 1.0, "time_std_s": 0.0, "note": ""}
         )  # fmt: skip
-    save(VIDEOS, pd.DataFrame(rows), folder / "ingest")
+    save(VIDEOS, whole_files(pd.DataFrame(rows)), folder / "ingest")
     return folder
 
 
@@ -363,7 +364,7 @@ def test_market_site_truth_agrees_with_its_own_account(footage: Path, tmp_path: 
              "width": 640, "height": 384, "fps": 10.0, "time_source": "file name", "clock_scale": 1.0, "time_std_s": 0.0,
              "note": ""}
         )  # fmt: skip
-    save(VIDEOS, pd.DataFrame(rows), tmp_path / "ingest")
+    save(VIDEOS, whole_files(pd.DataFrame(rows)), tmp_path / "ingest")
     noon = pd.Timestamp("2026-05-01T12:00:00Z").value // 1000
     out = truth_of(tmp_path, folder / "gt", (noon, noon))
     truth = schema.read(GROUND_TRUTH, out / GROUND_TRUTH.file)

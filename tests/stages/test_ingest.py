@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.manifests import VIDEOS
 from pipeline.stage import Context
 from stages import ingest
+from stages.recording import inventory, starts
 
 T0 = 1777622400000000  # 2026-05-01T08:00:00Z
 
@@ -30,11 +31,11 @@ def clip(path: Path, frames: int = 20, fps: int = 10, seed: int = 0) -> Path:
     return path
 
 
-def run(tmp: Path, videos: Path, site: Site | None = None) -> pd.DataFrame:
+def run(tmp: Path, videos: Path, site: Site | None = None, **settings: Any) -> pd.DataFrame:
     out = tmp / "run" / "ingest"
     out.mkdir(parents=True, exist_ok=True)
     context = Context(
-        settings=ingest.IngestConfig(), run_dir=tmp / "run", out=out, seed=0, device="cpu",
+        settings=ingest.IngestConfig(**settings), run_dir=tmp / "run", out=out, seed=0, device="cpu",
         sources={"videos": expand_videos(str(videos)), "site": site or without_file([])},
         inputs={}, outputs={"videos": VIDEOS}, piece_parts={"stage": "ingest"},
     )  # fmt: skip
@@ -88,14 +89,16 @@ def test_clock_offset_scale_start_time_and_fps_of_the_site(tmp_path: Path) -> No
     assert table.loc["c_20260501T060000Z"].t_start_us == T0 - 7_200_000_000
 
 
-def test_unreadable_files_are_rows_and_repeats_are_not(
+def test_unreadable_and_repeated_files_are_rows_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = clip(tmp_path / "v" / "a_20260501T080000Z.mp4")
     (tmp_path / "v" / "a_20260501T090000Z.mp4").write_bytes(good.read_bytes()[:500])
     (tmp_path / "v" / "a_20260501T080000Z_copy.mp4").write_bytes(good.read_bytes())
     table = run(tmp_path, tmp_path / "v")
-    assert dict(table.status) == {"a_20260501T080000Z": "ok", "a_20260501T090000Z": "unreadable"}
+    assert dict(table.status) == {
+        "a_20260501T080000Z": "ok", "a_20260501T080000Z-2": "repeated", "a_20260501T090000Z": "unreadable",
+    }  # fmt: skip
     said = capsys.readouterr().out
     assert "a_20260501T090000Z.mp4: unreadable" in said and "only one camera" in said and "left out" in said
 
@@ -130,21 +133,21 @@ def test_overlapping_files_of_one_camera_are_told(tmp_path: Path, capsys: pytest
     assert "a_20260501T080002Z.mp4: overlaps" in capsys.readouterr().out
 
 
-def recording(created: str, duration_s: float = 10.0) -> ingest.Recording:
-    return ingest.Recording(Path("x.mp4"), "", "x", {"created": created, "duration_s": duration_s})
+def recording(created: str, duration_s: float = 10.0) -> starts.Recording:
+    return starts.Recording(Path("x.mp4"), "", "x", {"created": created, "duration_s": duration_s})
 
 
 def test_container_times_count_only_where_they_can_be_true() -> None:
     one, two = "2020-06-29T07:09:12.000000Z", "2020-06-29T07:09:30.000000Z"
     pair = [recording(one), recording(two)]
-    assert ingest._from_containers(pair)
+    assert starts._from_containers(pair)
     assert [r.time_source for r in pair] == ["container"] * 2 and pair[1].start_us - pair[
         0
     ].start_us == 18_000_000
-    assert not ingest._from_containers([recording(one), recording(one)]), "converted at once"
-    assert not ingest._from_containers([recording(one, 60), recording(two)])
-    assert not ingest._from_containers([recording("1970-01-01T00:00:00Z")]), "an empty clock"
-    assert not ingest._from_containers([recording(one), recording("")])
+    assert not starts._from_containers([recording(one), recording(one)]), "converted at once"
+    assert not starts._from_containers([recording(one, 60), recording(two)])
+    assert not starts._from_containers([recording("1970-01-01T00:00:00Z")]), "an empty clock"
+    assert not starts._from_containers([recording(one), recording("")])
 
 
 @pytest.mark.footage
@@ -172,19 +175,19 @@ def test_whether_people_can_be_found_again_is_said_before_hours_are_spent() -> N
     hour = 3_600_000_000
     videos = pd.DataFrame(
         [(c, T0 + int(s * hour), T0 + int((s + 1) * hour)) for c, s in (("a", 0), ("b", 0.5), ("c", 30))],
-        columns=["camera_id", "t_start_us", "t_end_us"],
+        columns=["camera_id", "t_from_us", "t_until_us"],
     ).assign(status="ok", time_source="name")
-    assert ingest.together(videos).endswith("only inside each of these groups: a, b; c.")
-    assert ingest.together(videos[:2]).startswith("2 cameras recorded within 1 h of each other")
-    assert ingest.together(videos[:1]).startswith("One camera")
-    assert ingest.together(videos.assign(time_source="assumed")).startswith(
+    assert inventory.together(videos).endswith("only inside each of these groups: a, b; c.")
+    assert inventory.together(videos[:2]).startswith("2 cameras recorded within 1 h of each other")
+    assert inventory.together(videos[:1]).startswith("One camera")
+    assert inventory.together(videos.assign(time_source="assumed")).startswith(
         "Walking times cannot help: a, b, c: clock not"
     )
-    assert ingest.together(videos.assign(time_source=["name", "name", "assumed"])).endswith(
+    assert inventory.together(videos.assign(time_source=["name", "name", "assumed"])).endswith(
         "c: clock not known, so walking times say nothing there."
     )
     # A chain: b is in reach of a, and c of b alone.
-    chain = videos.assign(t_start_us=videos.t_start_us.where(videos.camera_id != "c", T0 + 2 * hour))
-    assert ingest.together(chain).startswith("3 cameras recorded within 1 h of each other")
-    apart = pd.concat([videos, videos.assign(camera_id=["d", "e", "f"], t_start_us=videos.t_start_us + 500 * hour, t_end_us=videos.t_end_us + 500 * hour)])  # fmt: skip
-    assert "groups: a, b; d, e; c; f." in ingest.together(apart)
+    chain = videos.assign(t_from_us=videos.t_from_us.where(videos.camera_id != "c", T0 + 2 * hour))
+    assert inventory.together(chain).startswith("3 cameras recorded within 1 h of each other")
+    apart = pd.concat([videos, videos.assign(camera_id=["d", "e", "f"], t_from_us=videos.t_from_us + 500 * hour, t_until_us=videos.t_until_us + 500 * hour)])  # fmt: skip
+    assert "groups: a, b; d, e; c; f." in inventory.together(apart)

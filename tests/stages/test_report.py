@@ -20,6 +20,7 @@ from stages.report import STAGE
 from stages.reporting import curves, inventory, people, provenance, svg, timeline
 from stages.reporting.clock import duration, elapsed, make_clock
 from tests.report_world import DAY_US, NO_TRUTH, TRUTH, S, coloured, make_run
+from tests.tables import whole_files
 
 EVIL = '<img src=x onerror=alert("x")> Tür & Hof 門'
 
@@ -371,7 +372,7 @@ def test_inventory_of_many_recordings() -> None:
                    time_source="container", clock_scale=1.0, time_std_s=4.0)
         for i in range(3)
     ]  # fmt: skip
-    videos = pd.DataFrame(rows)
+    videos = whole_files(pd.DataFrame(rows))
     clock = make_clock(videos, "UTC")
     (line,) = inventory.cameras(videos, manifests.TRACKLETS.empty(), clock)
     assert line["recorded"] == "3 hours" and line["span"] == "1 May 2026, 08:00:00 – 11:00:00"
