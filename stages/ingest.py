@@ -53,9 +53,8 @@ class IngestConfig(Settings):
 
 
 def run(ctx: Context) -> None:
-    import pandas as pd
 
-    from stages.recording.inventory import inventory, problems, together, worth_knowing
+    from stages.recording.inventory import inventory, n_days, problems, together, worth_knowing
 
     site: Site = ctx.source("site")
     recordings = chosen_cameras(probed(ctx, site), ctx.settings.cameras)
@@ -73,7 +72,7 @@ def run(ctx: Context) -> None:
         ctx.say(line)
     ctx.note(
         videos=len(good), unreadable=int((videos.status == "unreadable").sum()), cameras=good.camera_id.nunique(),
-        frames=int(good.frames.sum()), days=len(pd.unique(site.day(good.t_from_us.to_numpy()))), problems=found,
+        frames=int(good.frames.sum()), days=n_days(videos, site), problems=found,
     )  # fmt: skip
     ctx.write(VIDEOS, videos)
 

@@ -178,8 +178,6 @@ def problems(videos: pd.DataFrame) -> list[str]:
 
 def worth_knowing(videos: pd.DataFrame, site: Site) -> list[str]:
     """Sentences about the footage as a whole that a person should read before believing the result."""
-    import numpy as np
-
     good = videos[videos.status == "ok"]
     lines = []
     if site.path and site.cameras:
@@ -213,8 +211,7 @@ def worth_knowing(videos: pd.DataFrame, site: Site) -> list[str]:
             lines.append(
                 f"{camera.camera_id}: {camera.fps:.1f} frames a second arrive where the timestamps claim {camera.stamped_fps:.1f}."
             )
-    timed = good[good.time_source != "assumed"]
-    days = len(np.unique(site.day(timed.t_from_us.to_numpy()))) if len(timed) else 0
+    days = n_days(good, site)
     if days > 1 and not site.across_days:
         lines.append(
             f"the footage is of {days} days; clothes change over night, so nobody is joined across days (a site file can "
@@ -225,6 +222,12 @@ def worth_knowing(videos: pd.DataFrame, site: Site) -> list[str]:
             f"only one camera ('{good.camera_id.iloc[0]}'): there is nothing to associate across cameras."
         )
     return lines
+
+
+def n_days(videos: pd.DataFrame, site: Site) -> int:
+    """On how many days of the site the files begin whose time is known."""
+    timed = videos[(videos.status == "ok") & (videos.time_source != "assumed")]
+    return len(set(site.day(timed.t_from_us.to_numpy()).tolist())) if len(timed) else 0
 
 
 def together(videos: pd.DataFrame, reach_s: float = 3600.0) -> str:

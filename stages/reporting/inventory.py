@@ -4,48 +4,77 @@ from __future__ import annotations
 
 import pandas as pd
 
+from camera_topology.site import Site
+from stages.recording.inventory import Recorded, by_camera, n_days, slow
 from stages.reporting import svg
 from stages.reporting.clock import Clock, duration, elapsed
 from stages.reporting.people import rows as rows_of
 
 
 def cameras(videos: pd.DataFrame, tracklets: pd.DataFrame, clock: Clock) -> list[dict[str, str]]:
-    """Rows: camera, files, recorded, span, picture, tracklets, length, score, notes."""
+    """Rows: camera, files, recorded, span, gaps, picture, night, clock, tracklets, length, score, notes."""
     of_camera = dict(list(tracklets.groupby("camera_id")))
     rows = []
-    for camera, files in videos.groupby("camera_id", sort=True):
-        good = files[files.status == "ok"]
-        own = of_camera.get(camera, tracklets.iloc[:0])
-        notes = []
-        if bad := len(files) - len(good):
-            notes.append(f"{bad} unreadable file{'s' * (bad > 1)}")
-        if len(good) and (good.time_source == "assumed").any():
-            notes.append("start time unknown, assumed")
-        if len(good) and (uncertain := float(good.time_std_s.max())) >= 1:
-            notes.append(f"clock known to ± {uncertain:.0f} s")
-        if noted := int((good.note != "").sum()):
-            notes.append(f"{noted} file{'s' * (noted > 1)} with a note")
+    for found in by_camera(videos):
+        own = of_camera.get(found.camera_id, tracklets.iloc[:0])
+        good = videos[(videos.camera_id == found.camera_id) & (videos.status == "ok")]
         rows.append(
             {
-                "camera": str(camera),
-                "files": str(len(files)),
+                "camera": found.camera_id,
+                "files": str(found.files),
                 "recorded": duration(recorded_s(good)),
                 "span": _span(good, clock),
+                "gaps": f"{found.gaps} ({duration(found.gaps_s)})" if found.gaps else "none",
                 "picture": _picture(good),
+                "night": f"{100 * found.grey_share:.0f} %",
+                "clock": found.clock,
                 "tracklets": svg.number(len(own)),
                 "length": f"{((own.t_end_us - own.t_start_us) / 1e6).median():.1f} s" if len(own) else "–",
                 "score": f"{100 * own.mean_score.median():.0f} %" if len(own) else "–",
-                "notes": "; ".join(notes),
+                "notes": "; ".join(_notes(found)),
             }
         )
     return rows
+
+
+def _notes(found: Recorded) -> list[str]:
+    """What a person should know of a camera's files."""
+    counted = (
+        (found.unreadable, "unreadable file", ""),
+        (found.repeated, "repeated file", ""),
+        (found.outside, "file", " outside of the time asked for"),
+        (found.overlaps, "file", " overlapping an earlier one"),
+    )
+    notes = [f"{n} {what}{'s' * (n > 1)}{where}" for n, what, where in counted if n]
+    if found.damaged:
+        notes.append(f"{svg.number(found.damaged)} packets or frames damaged")
+    if found.repaired_times:
+        notes.append(f"{svg.number(found.repaired_times)} timestamps repaired")
+    if slow(found):
+        notes.append(f"{found.fps:.1f} frames a second arrive where {found.stamped_fps:.1f} are stamped")
+    if "assumed" in found.clock:
+        notes.append("start time unknown, assumed")
+    return notes
+
+
+def days(videos: pd.DataFrame, site: Site) -> str:
+    """How people of several days are told apart; nothing to say of one."""
+    count = n_days(videos, site)
+    if count < 2:
+        return ""
+    if site.across_days:
+        return f"The footage is of {count} days; people are joined across them, as the site file asks."
+    return (
+        f"The footage is of {count} days. Clothes change over night, so nobody is joined across days: one person on two days is "
+        "two people here (a site file can say otherwise: defaults: {across_days: true})."
+    )
 
 
 def files(videos: pd.DataFrame, clock: Clock) -> list[dict[str, str]]:
     """Rows: camera, file, start, length, frames, fps, note; in order of camera and time."""
     rows = []
     for row in rows_of(videos.sort_values(["camera_id", "t_start_us", "video_id"], kind="stable")):
-        good = row.status == "ok"
+        good = row.status in ("ok", "outside")
         timed = str(row.video_id) not in clock.untimed
         start = f"{clock.day(row.t_start_us)} {clock.time(row.t_start_us)}" if timed else "unknown"
         rows.append(
@@ -56,7 +85,9 @@ def files(videos: pd.DataFrame, clock: Clock) -> list[dict[str, str]]:
                 "length": elapsed((row.t_end_us - row.t_start_us) / 1e6) if good else "–",
                 "frames": svg.number(row.frames) if good else "–",
                 "fps": f"{row.fps:.2f}".rstrip("0").rstrip(".") if good and row.fps else "–",
-                "note": "; ".join(part for part in ("" if good else "unreadable", str(row.note)) if part),
+                "note": "; ".join(
+                    part for part in ("" if row.status == "ok" else str(row.status), str(row.note)) if part
+                ),
             }
         )
     return rows

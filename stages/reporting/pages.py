@@ -153,6 +153,7 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "files": files[: settings.max_files],
         "more_files": max(0, len(files) - settings.max_files),
         "problems": problems[: settings.max_files],
+        "days": inventory.days(found.videos, found.site),
         "untimed": bool(found.clock.untimed),
         "zone": found.clock.zone_name,
         "n_people": len(order),

@@ -376,7 +376,7 @@ def test_inventory_of_many_recordings() -> None:
     clock = make_clock(videos, "UTC")
     (line,) = inventory.cameras(videos, manifests.TRACKLETS.empty(), clock)
     assert line["recorded"] == "3 hours" and line["span"] == "1 May 2026, 08:00:00 – 11:00:00"
-    assert line["picture"] == "640×360, 25 fps" and line["notes"] == "clock known to ± 4 s"
+    assert line["picture"] == "640×360, 25 fps" and line["clock"] == "container ± 4 s" and line["notes"] == ""
     assert [f["file"] for f in inventory.files(videos, clock)] == ["0.mp4", "1.mp4", "2.mp4"]
 
 
