@@ -1,10 +1,14 @@
-"""Does memory grow with the length of a video?
+"""Does memory grow with the length of a video, and is the time left said rightly?
 
     make bench NAME=memory [FRAMES=100000]
 
 One long video, made here (people as blocks), goes through the shards of `detect` (a YOLO network at a small input) and
 `track` as in a run. Resident memory after a tenth of the time, at its highest, and at the end. What has to grow is the
-tables themselves: some fifty bytes for a box.
+tables themselves; from their bytes per box follows what a recording of 12 hours by four cameras at ten frames a second
+takes, with as many people per frame as here, where `detect` puts the tables of all its files together.
+
+The time that `detect` says is left (`pipeline.progress.Pace`) after 5, 10, 20 and 50 per cent of the frames is held
+against the time it then took.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import numpy as np
 from benchmarks.result import finish, machine
 from pipeline import schema
 from pipeline.manifests import BOXES, DETECTIONS, KEYPOINTS
+from pipeline.progress import Pace, begin
 from stages.detect import DetectConfig, detect_people
 from stages.track import TrackConfig, track_files
 
@@ -36,31 +41,46 @@ def main() -> None:
         folder = Path(scratch)
         film(folder / "long.mp4")
         video = {"video_id": "long", "path": str(folder / "long.mp4"), "height": 96, "width": 160, "fps": 10.0,
-                 "frames": FRAMES, "t_start_us": 0, "clock_scale": 1.0}  # fmt: skip
+                 "frames": FRAMES, "t_start_us": 0, "clock_scale": 1.0, "t_end_us": 0, "t_from_us": 0, "t_until_us": 0}  # fmt: skip
         for name in ("detect", "track"):
             (folder / name).mkdir()
         settings = DetectConfig(image_size_px=96)
-        detect = watched(lambda: detect_people(PT, video, settings, "cpu", folder, folder / "detect"))
+        pace = Pace("detect", FRAMES, "frames", print)
+        begin(pace)
+        detect = watched(lambda: detect_people(PT, video, settings, "cpu", folder, folder / "detect"), pace)
+        begin(None)
         found = [folder / "detect" / m.file for m in (DETECTIONS, KEYPOINTS)]
         track = watched(lambda: track_files("cam", ["long"], *found, TrackConfig(), folder / "track"))
-        boxes = len(schema.read(BOXES, folder / "track" / BOXES.file))
-    rows = [{"stage": name, **values} for name, values in (("detect", detect), ("track", track))]
+        boxes = schema.read(BOXES, folder / "track" / BOXES.file)
+        bytes_per_box = boxes.memory_usage(deep=True).sum() / len(boxes)
+    told = detect.pop("told")
+    rows = [
+        {"stage": name, **values}
+        for name, values in (("detect", detect), ("track", {k: v for k, v in track.items() if k != "told"}))
+    ]
     values = {
         "rss_growth_mb": max(row["highest, MB"] - row["after a tenth, MB"] for row in (detect, track)),
         "frames": FRAMES,
-        "boxes": boxes,
+        "boxes": len(boxes),
+        "bytes_per_box": bytes_per_box,
+        "gb_of_12_hours_by_4_cameras": 12 * 3600 * 10 * 4 * len(boxes) / FRAMES * bytes_per_box / 1e9,
+        "eta_error_percent": {share: 100 * (said / detect["seconds"] - 1) for share, said in told.items()},
         "frames_per_s": FRAMES / detect["seconds"],
     }
     finish("memory", values, rows, facts)
 
 
-def watched(work: Callable[[], Any]) -> dict[str, float]:
-    """Resident memory while ``work`` goes on, looked at every tenth of a second."""
+def watched(work: Callable[[], Any], pace: Pace | None = None) -> dict[str, Any]:
+    """Resident memory while ``work`` goes on, looked at every tenth of a second; and how long ``pace`` said it would take."""
     seen, done = [(time.perf_counter(), resident_mb())], threading.Event()
+    told: dict[str, float] = {}
 
     def watch() -> None:
         while not done.wait(0.1):
             seen.append((time.perf_counter(), resident_mb()))
+            for share in (5, 10, 20, 50):
+                if pace and pace.done >= share / 100 * pace.total and f"after {share} %" not in told:
+                    told[f"after {share} %"] = seen[-1][0] - seen[0][0] + pace.left_s
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -71,7 +91,7 @@ def watched(work: Callable[[], Any]) -> dict[str, float]:
     tenth = max((mb for t, mb in seen if t <= began + 0.1 * (ended - began)), default=seen[0][1])
     late = [mb for t, mb in seen if t > began + 0.1 * (ended - began)]
     return {"seconds": ended - began, "before, MB": seen[0][1], "after a tenth, MB": tenth,
-            "highest, MB": max([tenth, *late]), "at the end, MB": resident_mb()}  # fmt: skip
+            "highest, MB": max([tenth, *late]), "at the end, MB": resident_mb(), "told": told}  # fmt: skip
 
 
 def film(path: Path) -> None:

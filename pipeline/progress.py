@@ -17,6 +17,8 @@ _FIRST_S, _LAST_S = 60.0, 1800.0
 class Pace:
     """Work done against all there is to do, and the time left at the pace so far.
 
+    The pace counts from the first work done: what comes before is a network being loaded, which comes once.
+
     total: in ``unit`` (frames, bytes). say: takes each line. clock: seconds, monotonic.
     """
 
@@ -31,11 +33,14 @@ class Pace:
         self.label, self.total, self.unit, self.say, self.clock = label, total, unit, say, clock
         self.done = self.settled = 0.0
         self.began = clock()
+        self.head_start = 0.0  # what was done when the pace began to count
         self.wait_s = _FIRST_S
         self.next = self.began + self.wait_s
 
     def add(self, amount: float) -> None:
         """So much more is done of a shard under way."""
+        if not self.done and amount:
+            self.began, self.head_start = self.clock(), amount
         self.done += amount
         if self.clock() >= self.next:
             self.wait_s = min(2 * self.wait_s, _LAST_S)
@@ -50,14 +55,18 @@ class Pace:
 
     @property
     def left_s(self) -> float:
-        """Seconds to go at the pace so far; infinite before anything was done."""
-        return (self.clock() - self.began) * (self.total / self.done - 1) if self.done else float("inf")
+        """Seconds to go at the pace so far; infinite before there is one."""
+        return max(self.total - self.done, 0.0) / self.rate if self.rate else float("inf")
+
+    @property
+    def rate(self) -> float:
+        """Work a second so far."""
+        return (self.done - self.head_start) / max(self.clock() - self.began, 1e-9)
 
     def sentence(self) -> str:
         """'detect: 12,000 of 96,000 frames, 210 a second, about 7 minutes left'."""
-        rate = self.done / max(self.clock() - self.began, 1e-9)
         return (
-            f"{self.label}: {self.done:,.0f} of {self.total:,.0f} {self.unit}, {rate:,.0f} a second, about "
+            f"{self.label}: {self.done:,.0f} of {self.total:,.0f} {self.unit}, {self.rate:,.0f} a second, about "
             f"{duration(self.left_s)} left"
         )
 
