@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,6 +19,7 @@ _MOST_S = 1e10  # three centuries: a camera's clock may stand at 1970, and its o
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
 Point = tuple[float, float]
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 Row = tuple[float, float, float]
 
 
@@ -82,7 +83,7 @@ class FileName(Part):
             try:
                 clock.check(self.pattern())
             except (OverflowError, RecursionError):  # of `re`, on a{99999999999} and on ((((…
-                raise ValueError("regex is too large for a regular expression") from None
+                raise ValueError("regex is too large for a regular expression; write a shorter one") from None
         return self
 
     def pattern(self) -> clock.NamePattern:
@@ -116,7 +117,7 @@ class WorldPoint(Part):
 class Zone(Part):
     id: str
     kind: Literal["entry", "exit", "both"] = "both"
-    polygon: tuple[Point, ...] = Field(min_length=3)
+    polygon: Polygon
 
 
 class Camera(Part):
@@ -136,9 +137,13 @@ class Camera(Part):
     position: Position | None = None
     homography: tuple[Row, Row, Row] | None = None
     points: tuple[WorldPoint, ...] = ()
-    roi: tuple[tuple[Point, ...], ...] = ()
-    ignore: tuple[tuple[Point, ...], ...] = ()
-    mask: str | None = None
+    roi: tuple[Polygon, ...] = Field(default=(), description="only people whose feet are inside count, px")
+    ignore: tuple[Polygon, ...] = Field(
+        default=(), description="people whose feet are inside do not count, px"
+    )
+    mask: str | None = Field(
+        default=None, description="picture beside the site file, white where people count"
+    )
     min_person_height_px: float | None = Field(default=None, ge=0)
     zones: tuple[Zone, ...] = ()
     split: Literal["train", "test", "both"] = "both"
@@ -250,7 +255,7 @@ UNUSED: tuple[tuple[str, ...], ...] = (
     *(
         ("cameras", "*", key)
         for key in (
-            "homography", "points", "roi", "ignore", "mask", "min_person_height_px", "zones", "split",
+            "homography", "points", "zones", "split",
         )
     ),
     *(("links", "*", key) for key in ("from_zone", "to_zone", "weight")),

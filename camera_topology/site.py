@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 
 from camera_topology import clock, schema
 from camera_topology.places import KeyPath, PlacedYaml, dotted
+from camera_topology.view import View
 from pipeline.errors import UserError, closest, is_text, shown
 
 # The fewest people are under way then.
@@ -193,6 +194,12 @@ class Site:
             "offset_std_s": {camera.id: camera.clock.offset_std_s for camera in self.facts.cameras},
             "days_apart": None if self.across_days else self.timezone,
         }
+
+    def view(self, camera_id: str) -> View:
+        """Which part of the camera's picture counts."""
+        camera = self.camera(camera_id)
+        mask = None if camera.mask is None else (self.path.parent if self.path else Path()) / camera.mask
+        return View(camera.roi, camera.ignore, mask, camera.min_person_height_px or 0.0)
 
     def map_view(self) -> dict[str, Any]:
         """What the report of the network depends on beyond clock and prior, as plain JSON values."""

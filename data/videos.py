@@ -50,8 +50,13 @@ def expand_videos(spec: str) -> list[Path]:
     Raises:
         UserError: there is no such file, nothing in it is a recording, or a recording has a name that no table can hold.
     """
+    if re.match(r"\w+://", spec):
+        raise UserError(
+            f"VIDEOS={spec}: live streams are not read; record them first, for example with ffmpeg -i {spec} -c copy -f segment "
+            "-segment_time 600 -strftime 1 gate_%Y%m%dT%H%M%S.mp4, and name the folder."
+        )
     # os.path says False, where Path raises, of a user nobody is and of a name longer than any there is.
-    path = Path(os.path.expanduser(spec))
+    path = Path(_expanded(spec))
     if os.path.isdir(path):
         found = [p for p in files_below(path) if p.suffix.lower() in EXTENSIONS]
         wanted = "a video file"
@@ -107,6 +112,11 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
 
 
+def _expanded(name: str) -> str:
+    """With the home of a leading ``~``; a NUL, of which asking for a home fails, is in no name of a file anyway."""
+    return name if "\0" in name else os.path.expanduser(name)
+
+
 def _listed(path: Path) -> list[Path]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -119,7 +129,7 @@ def _listed(path: Path) -> list[Path]:
         name = line.strip()
         if not name or name.startswith("#"):
             continue
-        video = path.parent / os.path.expanduser(name)
+        video = path.parent / _expanded(name)
         if not os.path.isfile(video):
             raise UserError(f"{path}:{number}: {shown(name)}: no such file; mend or delete that line.")
         found.append(video)

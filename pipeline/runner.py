@@ -275,7 +275,7 @@ def _machine(device: str) -> dict[str, str]:
 
 
 # What concerns the whole site and not one piece of work: a piece must survive one more video.
-_SITE_WIDE = {"videos", "site.clock", "site.prior", "cut", "purged"}
+_SITE_WIDE = {"videos", "site.clock", "site.prior", "site.view", "cut", "purged"}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

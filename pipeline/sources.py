@@ -118,6 +118,8 @@ class Sources:
             return self.site.clock_view()
         if name == "site.prior":
             return self.site.prior_view()
+        if name == "site.view":
+            return {camera: parts for camera in self.site.cameras if (parts := self._view(camera))} or None
         if name == "site.map":
             return self.site.map_view()
         if name == "cut":
@@ -134,6 +136,14 @@ class Sources:
             return self.device.partition(":")[0]
         value = self.value(name)
         return self.digest(value) if isinstance(value, Path) else value
+
+    def _view(self, camera_id: str) -> list[Any]:
+        """What decides which part of a camera's picture counts; nothing where all of it does."""
+        view = self.site.view(camera_id)
+        if view.whole:
+            return []
+        mask = self.digest(view.mask) if view.mask and view.mask.is_file() else str(view.mask or "")
+        return [view.roi, view.ignore, mask, view.min_person_height_px]
 
     @cached_property
     def videos(self) -> list[Path]:
@@ -215,6 +225,11 @@ class Sources:
         places = [given, given / "export"] if given.is_dir() else [given.parent]
         for folder in places:
             if (folder / "model.pt").is_file() and (folder / "model_card.json").is_file():
+                if not (folder / "gallery.faiss").is_file():
+                    raise UserError(
+                        f"MODEL={given}: the people it knows are not there, perhaps purged; "
+                        f"`make export RUN={folder.parent}` makes them again."
+                    )
                 return folder
         raise UserError(
             f"MODEL={given}: no finished run; name its folder, or export/model.pt in it. To train on from any other "

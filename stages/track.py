@@ -21,6 +21,9 @@ from pipeline.stage import Context, Settings, Stage
 if TYPE_CHECKING:
     import pandas as pd
 
+    from camera_topology.site import Site
+    from camera_topology.view import View
+
 
 class TrackConfig(Settings):
     high_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on are matched first.")
@@ -62,6 +65,7 @@ def run(ctx: Context) -> None:
 
     from pipeline import schema
 
+    site: Site = ctx.source("site")
     videos = ctx.read(VIDEOS).set_index("video_id")
     detections = ctx.read(DETECTIONS)
     detections["camera_id"] = detections.video_id.map(videos.camera_id)
@@ -71,8 +75,12 @@ def run(ctx: Context) -> None:
     for camera_id, mine in detections.groupby("camera_id", sort=True):
         own = mine.drop(columns="camera_id").reset_index(drop=True)
         key = {"camera": camera_id, "detections": table_digest(own)}
+        if seen := (ctx.source_digests.get("site.view") or {}).get(camera_id):
+            key["view"] = seen
+        view = site.view(str(camera_id))
         files = sorted(own.video_id.unique())
-        make = partial(track_files, str(camera_id), files, source, poses, ctx.settings)
+        sizes = dict(zip(files, videos.loc[files, ["width", "height"]].to_numpy().tolist(), strict=True))
+        make = partial(track_files, str(camera_id), sizes, source, poses, view, ctx.settings)
         shards.append(Shard(key, make, str(camera_id), own.frame.nunique()))
     tracklets, boxes = [TRACKLETS.empty()], [BOXES.empty()]
     for folder in ctx.shards(shards):
@@ -90,24 +98,51 @@ def run(ctx: Context) -> None:
 
 
 def track_files(
-    camera_id: str, video_ids: list[str], detections: Path, poses: Path, settings: TrackConfig, folder: Path
+    camera_id: str,
+    sizes: dict[str, tuple[int, int]],
+    detections: Path,
+    poses: Path,
+    view: View,
+    settings: TrackConfig,
+    folder: Path,
 ) -> str:
     """A shard: the tracklets of one camera, through all its videos.
 
     Args:
+        sizes: video_id → width and height of its frames, px.
         detections, poses: the manifests' files.
+        view: the part of its picture that counts.
     """
     from pipeline import schema
 
-    own = schema.read(DETECTIONS, detections, video_ids)
-    own = with_poses(own, schema.read(KEYPOINTS, poses, video_ids))
+    found = schema.read(DETECTIONS, detections, list(sizes))
+    own = counted(with_poses(found, schema.read(KEYPOINTS, poses, list(sizes))), view, sizes)
     tracklets, boxes, doubled = track_camera(camera_id, own, settings)
     schema.write(TRACKLETS, tracklets, folder / TRACKLETS.file)
     schema.write(BOXES, boxes, folder / BOXES.file)
     length_s = (tracklets.t_end_us - tracklets.t_start_us).median() / 1e6
     half = f", half of them longer than {length_s:.1f} s" if len(tracklets) else ""
     twice = f"; {doubled} boxes lie in a time that another of its files covers; left out" if doubled else ""
-    return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}"
+    hidden = f"; {len(found) - len(own)} boxes lie outside of its view in the site file" if len(own) < len(found) else ""
+    return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}{hidden}"
+
+
+def counted(detections: pd.DataFrame, view: View, sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """The detections that lie in the part of the camera's picture that counts, in their order.
+
+    Args:
+        sizes: video_id → width and height of its frames, px.
+    """
+    import numpy as np
+
+    if view.whole:
+        return detections
+    kept = np.zeros(len(detections), bool)
+    for video_id, rows in detections.groupby("video_id").indices.items():
+        width, height = sizes[str(video_id)]
+        boxes = detections[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)[rows]
+        kept[rows] = view.counts(boxes, (int(width), int(height)))
+    return detections[kept].reset_index(drop=True)
 
 
 def with_poses(detections: pd.DataFrame, poses: pd.DataFrame) -> pd.DataFrame:
@@ -248,4 +283,5 @@ STAGE = Stage(
     config=TrackConfig,
     version=2,
     run=run,
+    sources=("site.view",),
 )

@@ -17,7 +17,7 @@ cameras:
     filename: reolink
   - id: hall
     clock: {offset_s: -4.7, offset_std_s: 0.5}
-    min_person_height_px: 40
+    split: test
   - id: 3
 links:
   - {from: gate, to: hall, distance_m: 42}
@@ -42,7 +42,7 @@ def test_what_it_says(file: Path) -> None:
     assert site.relation("hall", "3") == "reachable" and site.relation("3", "hall") == "unlisted"
     assert site.relation("gate", "nobody knows") == "unlisted"
     assert site.cut() == (1777629600000000,) * 2, "12:00 in Berlin in May is 10:00 UTC"
-    assert site.unused == ["line 11: cameras[1].min_person_height_px is valid but not used yet."]
+    assert site.unused == ["line 11: cameras[1].split is valid but not used yet."]
     json.dumps([site.clock_view(), site.prior_view(), site.map_view()])
 
 

@@ -50,6 +50,11 @@ def test_nothing_found_is_one_sentence(tree: Path, spec: str) -> None:
         expand_videos(str(tree / spec))
 
 
+def test_a_live_stream_is_to_be_recorded_first() -> None:
+    with pytest.raises(UserError, match=r"rtsp://cam/1: live streams are not read; record them first"):
+        expand_videos("rtsp://cam/1")
+
+
 def test_file_digest_follows_content_and_not_time(tree: Path) -> None:
     memory, path = tree / "memory.json", tree / "gate" / "a 2.mp4"
     first = file_digest(path, memory)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from camera_topology.site import without_file
 from data.crops import read_crop
 from pipeline import schema
 from pipeline.errors import UserError
@@ -62,7 +63,7 @@ class Chain:
         out.mkdir(exist_ok=True)
         context = Context(
             settings=stage.config(**settings), run_dir=self.folder, out=out, seed=0, device="cpu",
-            sources={"detector": self.folder / "detections"}, inputs=self.have,
+            sources={"detector": self.folder / "detections", "site": without_file([])}, inputs=self.have,
             outputs={m.name: m for m in stage.outputs}, piece_parts={"stage": name, "settings": settings},
         )  # fmt: skip
         stage.run(context)
