@@ -44,7 +44,7 @@ class PlacedYaml:
                 if below in self.places:
                     first = self.places[below][0]
                     raise UserError(
-                        f"{self.path}:{place[0]}:{place[1]}: {dotted(below)}: stands here twice, first in line {first}."
+                        f"{self.path}:{place[0]}:{place[1]}: {dotted(below)}: stands here twice, first in line {first}; keep one."
                     )
                 self.places[below] = place
                 self._walk(value, below)

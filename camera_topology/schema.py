@@ -18,7 +18,8 @@ from camera_topology import clock
 _MOST_S = 1e10  # three centuries: a camera's clock may stand at 1970, and its offset be half of one
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
-Point = tuple[float, float]
+_Coordinate = Annotated[float, Field(ge=-1e8, le=1e8)]  # px, or m of a national grid
+Point = tuple[_Coordinate, _Coordinate]
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 Row = tuple[float, float, float]
 

@@ -33,17 +33,16 @@ def pieces_of(boxes: pd.DataFrame, videos: pd.DataFrame) -> list[Piece]:
     Args:
         boxes: BOXES of the people to purge; videos: VIDEOS.
     """
-    facts = videos.set_index("video_id")
+    rate = dict(zip(videos.video_id, videos.fps.tolist(), strict=True))
+    digest = dict(zip(videos.video_id, videos.digest, strict=True))
     found = []
     for (tracklet, video_id), rows in boxes.sort_values("frame").groupby(["tracklet_id", "video_id"]):
-        held = max(round(_HELD_S * float(facts.fps[video_id])), 1)
+        held = max(round(_HELD_S * rate[video_id]), 1)
         low, high = np.floor(rows[["x1", "y1"]].to_numpy()), np.ceil(rows[["x2", "y2"]].to_numpy())
         corners = np.hstack([low, high]).astype(int).tolist()
-        frames = rows.frame.astype(int).tolist()
+        frames = rows.frame.tolist()
         frames = [max(frames[0] - held, 0), *frames, frames[-1] + held]
-        found.append(
-            Piece(str(facts.digest[video_id]), str(tracklet), frames, [corners[0], *corners, corners[-1]])
-        )
+        found.append(Piece(digest[video_id], str(tracklet), frames, [corners[0], *corners, corners[-1]]))
     return found
 
 

@@ -11,7 +11,7 @@ import os
 import warnings
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,12 @@ RESIZED_FRAMES = "frames of another size than the first, scaled to it"
 _GREY = 4.0
 _GREY_EVERY_S = 2.0
 
+# A Matroska file whose first packet lies farther in than any header has lost its beginning.
+_MATROSKA_HEAD = 1 << 16
+
+# A file is cut short where it ends so much before what its header claims, in seconds and as a share.
+_SHORT_S, _SHORT_SHARE = 2.0, 0.05
+
 # A demuxer that fails this often without one packet in between has no more to give.
 _MAX_DEMUX_FAILURES = 50
 
@@ -57,11 +63,13 @@ class Frame:
     index: zero-based number among the frames that decode.
     media_time_s: presentation time since the first decoded frame, strictly increasing.
     size: (width, height) of its picture, px: that of the file's first frame as a player shows it.
+    pixel_aspect: width of a stored pixel, as a share of its height.
     """
 
     index: int
     media_time_s: float
     size: tuple[int, int] = (0, 0)
+    pixel_aspect: float = 1.0
     _decoded: Any = field(repr=False, compare=False, default=None)
 
     def rgb(self) -> NDArray[np.uint8]:
@@ -74,9 +82,10 @@ class Frame:
             image = image[::2]
         if turns := _quarter_turns(self._decoded):
             image = np.rot90(image, turns)
-        if self.size != (0, 0) and self.size != (image.shape[1], image.shape[0]):
-            return np.asarray(cv2.resize(np.ascontiguousarray(image), self.size), np.uint8)
-        return np.ascontiguousarray(image)
+        shown = _shown_size(self._decoded, self.pixel_aspect)
+        if self.size == (0, 0) or self.size == shown == (image.shape[1], image.shape[0]):
+            return np.ascontiguousarray(image)
+        return _fitted(np.ascontiguousarray(image), shown, self.size)
 
     def grey(self) -> bool:
         """Whether the picture has no colour, as by infra-red light at night; looked at in 64 x 48 px."""
@@ -133,7 +142,7 @@ def read_frames(path: Path, tally: Counter[str] | None = None) -> Iterator[Frame
         if first_s is None:
             first_s, size = time_s, found
         tally[RESIZED_FRAMES] += found != size
-        yield Frame(index, time_s - first_s, size, decoded)
+        yield Frame(index, time_s - first_s, size, header.pixel_aspect, decoded)
         index += 1
     if index == 0:
         raise UnreadableVideo(path, "no frame could be decoded")
@@ -162,6 +171,9 @@ def probe(path: Path) -> VideoFacts:
         steps_s.append(frame.media_time_s - last_s)
         count, last_s = count + 1, frame.media_time_s
     notes = [f"{n} {what}" for what, n in sorted(tally.items()) if n]
+    claimed = header.duration_s or 0.0
+    if claimed > last_s + lead_s + max(_SHORT_S, _SHORT_SHARE * claimed):
+        notes.append(f"ends at {last_s:.0f} s of the {claimed:.0f} s that its header claims")
     notes += ["interlaced, one field shown"] if interlaced else []
     notes += (
         [f"pixels {header.pixel_aspect:.3g} as wide as high, stretched"] if header.pixel_aspect != 1 else []
@@ -187,20 +199,27 @@ def repair_times(raw: Iterable[float | None], step_s: float) -> Iterator[tuple[f
     """Strictly increasing times and whether each was repaired.
 
     A missing or backward time goes half-way to the next good one, or one ``step_s`` on; after a restart of the
-    clock (a stream that was cut together) the spacing of the new part is kept. One frame far ahead of both its
-    neighbours is taken for a glitch, not for a pause in the recording.
+    clock (a stream that was cut together) the spacing of the new part is kept. Frames far ahead of what came before and
+    of what follows soon are taken for glitches, not for a pause in the recording, and share the time between the two.
     """
-    times = iter(raw)
+    times, ahead = iter(raw), deque[Any]()
+
+    def peek(k: int) -> Any:
+        """The time k frames on; _END after the last. Looks no farther ahead than it must: each frame is kept meanwhile."""
+        while len(ahead) <= k and (not ahead or ahead[-1] is not _END):
+            ahead.append(next(times, _END))
+        return ahead[min(k, len(ahead) - 1)]
+
     before: float | None = None  # repaired
     raw_before: float | None = None
-    now = next(times, _END)
-    while now is not _END:
-        after = next(times, _END)
-        following = after if isinstance(after, float) else None
+    while peek(0) is not _END:
+        now = ahead.popleft()
+        following = peek(0) if isinstance(peek(0), float) else None
         if isinstance(now, float) and (before is None or now > before):
             jump = before is not None and now - before > 10 * step_s
-            ahead = jump and following is not None and before < following < now  # type: ignore[operator]
-            out, repaired = (now, False) if not ahead else ((before + following) / 2, True)  # type: ignore[operator]
+            glitches, back = _return_to_line(before, now, peek, step_s) if jump else (0, now)  # type: ignore[arg-type]
+            out = before + (back - before) / (glitches + 1) if glitches else now  # type: ignore[operator]
+            repaired = glitches > 0
         elif before is None:
             out, repaired = (0.0 if following is None else following - step_s), True
         elif following is not None and following > before:
@@ -211,10 +230,30 @@ def repair_times(raw: Iterable[float | None], step_s: float) -> Iterator[tuple[f
             out, repaired = before + step_s, True
         yield out, repaired
         before, raw_before = out, now if isinstance(now, float) else raw_before
-        now = after
+
+
+def _return_to_line(
+    before: float, now: float, peek: Callable[[int], Any], step_s: float
+) -> tuple[int, float]:
+    """After a jump from ``before`` to ``now``: how many frames, this one included, are glitches, and the time that comes next.
+
+    (0, now) where the frames that follow go on from the jump.
+    """
+    for k in range(_MAX_GLITCHES):
+        later = peek(k)
+        if later is _END:
+            break
+        near = before + 10 * step_s * (k + 2)  # about where the recording would have come to
+        if isinstance(later, float) and before < later < min(now, near):
+            return k + 1, later
+    # Of one stamp that is later than both its neighbours it is enough that they are in order.
+    following = peek(0)
+    return (1, following) if isinstance(following, float) and before < following < now else (0, now)
 
 
 _END: Any = object()
+# More wrong stamps in a row than this are a new clock.
+_MAX_GLITCHES = 32
 
 
 def _open(path: Path, hardware: HWAccel | None = None) -> InputContainer:
@@ -244,16 +283,18 @@ def _sound_frames(path: Path, tally: Counter[str]) -> Iterator[tuple[Any, float 
 
     Decoding in several threads is faster, but how it conceals damage depends on which thread came first. So the
     first sign of damage starts the file over in one thread, and the frames handed on already are passed over. So it is
-    with a hardware decoder, too, and one that fails costs nothing but its start.
+    with a hardware decoder, too, and one that fails costs nothing but its start. Several threads also swallow an error
+    in the last packets: fewer frames than packets are a sign of damage, too.
     """
     done = 0
     damage: Counter[str] = Counter()
-    for item in _decoded_frames(path, "AUTO", damage, _hardware()):
+    packets = [0]
+    for item in _decoded_frames(path, "AUTO", damage, _hardware(), packets):
         if damage.total():
             break
         yield item
         done += 1
-    if damage.total():
+    if damage.total() or packets[0] > done:
         yield from islice(_decoded_frames(path, "NONE", tally), done, None)
 
 
@@ -267,8 +308,13 @@ def _hardware() -> HWAccel | None:
 
 
 def _decoded_frames(
-    path: Path, threads: str, tally: Counter[str], hardware: HWAccel | None = None
+    path: Path,
+    threads: str,
+    tally: Counter[str],
+    hardware: HWAccel | None = None,
+    packets: list[int] | None = None,
 ) -> Iterator[tuple[Any, float | None]]:
+    """Frames and their raw times; ``packets[0]`` counts the packets that held anything."""
     failures = 0
     with _open(path, hardware) as container:
         stream = container.streams.video[0]
@@ -278,6 +324,8 @@ def _decoded_frames(
             try:
                 for packet in container.demux(stream):
                     failures = 0
+                    if packets is not None:
+                        packets[0] += packet.size > 0
                     for frame in _decode(stream, packet, tally):
                         tally[CORRUPT_FRAMES] += bool(frame.is_corrupt)
                         yield frame, None if frame.pts is None or not time_base else frame.pts * time_base
@@ -328,6 +376,18 @@ def _shown_size(decoded: Any, pixel_aspect: float) -> tuple[int, int]:
     return (height, width) if _quarter_turns(decoded) % 2 else (width, height)
 
 
+def _fitted(image: NDArray[np.uint8], shown: tuple[int, int], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture, which a player shows at (width, height) ``shown``, in one of ``size``: unsqueezed, black where it is short."""
+    scale = min(size[0] / shown[0], size[1] / shown[1])
+    inner = max(round(shown[0] * scale), 1), max(round(shown[1] * scale), 1)
+    picture = np.asarray(cv2.resize(image, inner), np.uint8)
+    if inner == size:
+        return picture
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas[: inner[1], : inner[0]] = picture
+    return canvas
+
+
 @dataclass(frozen=True)
 class _Header:
     """What the container claims and nothing else can tell."""
@@ -337,19 +397,33 @@ class _Header:
     time_base: float
     created: str
     pixel_aspect: float
+    duration_s: float | None
 
 
 def _header(path: Path) -> _Header:
     with _open(path) as container:
         stream = container.streams.video[0]
-        rate = stream.average_rate or stream.guessed_rate
+        # Without stamps the average is a default of the demuxer; the guess has looked into the stream.
+        stamped = stream.start_time is not None
+        rate = (stream.average_rate if stamped else None) or stream.guessed_rate or stream.average_rate
         base = float(stream.time_base or 0)
         start = None if stream.start_time is None else stream.start_time * base
+        if "matroska" in container.format.name and _first_packet_at(container, stream) > _MATROSKA_HEAD:
+            start = 0.0  # its stamps count from the start of the recording, and what stood there is gone
+        claimed = float(container.duration / av.time_base) if container.duration else None
         created = container.metadata.get("creation_time") or stream.metadata.get("creation_time") or ""
         aspect = float(stream.sample_aspect_ratio or 1)
         # Beyond what any camera has, the header is damaged.
         aspect = aspect if 0.25 <= aspect <= 4 else 1.0
-        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created, aspect)
+        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created, aspect, claimed)
+
+
+def _first_packet_at(container: InputContainer, stream: Any) -> int:
+    """Byte at which the first packet of the stream lies; 0 where there is none."""
+    try:
+        return next((packet.pos or 0 for packet in container.demux(stream) if packet.size), 0)
+    except (FFmpegError, EOFError, IndexError):
+        return 0
 
 
 def _lead_s(decoded: Any, header: _Header) -> float:

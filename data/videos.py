@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
 from pathlib import Path
 
 from data.digest import files_below
@@ -78,14 +79,21 @@ def expand_videos(spec: str) -> list[Path]:
     if not found:
         raise UserError(f"VIDEOS={spec}: holds no recording; {wanted} is wanted there.")
     paths = sorted({p.absolute() for p in found}, key=natural_key)
-    for p in paths:
-        try:
-            str(p).encode("utf-8")
-        except UnicodeEncodeError:
-            raise UserError(
-                f"VIDEOS: {str(p)!a}: its name is no UTF-8, so no table can hold it; rename the file or folder."
-            ) from None
-    return paths
+    named = [p for p in paths if _is_utf8(str(p))]
+    for p in sorted(set(paths) - set(named)):
+        sentence = f"VIDEOS: {str(p)!a}: its name is no UTF-8, so no table can hold it; rename the file or its folder"
+        if not named:
+            raise UserError(f"{sentence}.")
+        warnings.warn(f"{sentence}; left out.", stacklevel=2)
+    return named
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def globbed(pattern: str, folder: Path = Path()) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError
 from pipeline.runner import RECEIPT, locked, standing
 from pipeline.shards import DONE
+from pipeline.sources import Request
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,12 +103,18 @@ def _purge_people(run: Path, numbers: list[int]) -> None:
     # The list first: a kill after it leaves too many pictures for a while, but lets nobody back in.
     purged.add(run / purged.PLACE, pieces_of(boxes, videos))
     print(table(run, remove(run, spared=shards_of_others(run, boxes, videos))))
-    print(_KEPT)
+    model = Request.load(run).model
+    learnt = (
+        f"`make all RUN={run}` makes everything anew without them; the network is that of {model}: purge them there, too, "
+        "if they are in it."
+        if model
+        else f"`make all RUN={run}` makes everything anew without them, the network included, which may have learnt from "
+        "them."
+    )
     print(
-        f"{run / purged.PLACE} keeps where they stood: no picture of them is made again, and clips and pictures of others "
-        "have grey in their place.\n"
-        f"`make all RUN={run}` makes everything anew without them, the network included, which may have learnt from them.\n"
-        "Tracklets that were not taken for them may still show them: look through the new report."
+        f"{_KEPT}\n{run / purged.PLACE} keeps where they stood: no picture of them is made again, and clips and pictures of "
+        f"others have grey in their place.\n{learnt}\nTracklets that were not taken for them may still show them: look "
+        "through the new report."
     )
 
 
@@ -141,9 +148,16 @@ def _files(place: Path, spared: Callable[[Path], bool] | None) -> Iterator[Path]
 
 
 def _unlink(file: Path) -> int:
-    """Remove a file, or a link but not what it points to; returns the bytes that went."""
-    size = file.lstat().st_size
-    file.unlink()
+    """Remove a file, or a link but not what it points to; returns the bytes that went.
+
+    Raises:
+        UserError: the system does not let us.
+    """
+    try:
+        size = file.lstat().st_size
+        file.unlink()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be removed ({error.strerror}); mend that and purge again.") from None
     return size
 
 

@@ -152,4 +152,5 @@ def _too_deep(where: str) -> UserError:
 def _not_valid(where: str, error: yaml.MarkedYAMLError) -> UserError:
     mark = error.problem_mark
     place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-    return UserError(f"{place}: not valid YAML: {error.problem or error}.")
+    problem = str(error.problem or error).rstrip(".")
+    return UserError(f"{place}: not valid YAML: {problem}{'' if ';' in problem else '; mend it there'}.")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from stages.judging.server import server
 from tests.conftest import without_network
+from tests.tiny_site import request
 
 ROOT = Path(__file__).resolve().parents[1]
 DETECTOR = """
@@ -73,23 +74,29 @@ a, b = socket.socketpair()
     assert len(refused(tmp_path / "log")) == 4
 
 
-def test_the_whole_chain_search_and_embed_reach_no_network_and_write_for_their_owner_alone(
-    private_run, tmp_path
-):
-    run, log = private_run
-    processes = [line for line in log.read_text().splitlines() if line.startswith("process")]
-    assert len(processes) > 2 and refused(log) == []  # the run, the server of its workers, workers
+def test_the_chain_reaches_no_network_and_writes_for_its_owner_alone(site, finished):
+    log = site / "network.log"
+    assert "process" in log.read_text() and refused(log) == []
+    assert for_others(finished[0]) == []
+
+
+def test_workers_do_neither(site, tmp_path):
+    run, log = tmp_path / "run", tmp_path / "log"
+    guarded(log, "-m", "pipeline", "run", *request(site, run), "--set", "run.workers=2", "--until", "crop")
+    assert log.read_text().count("process") > 2  # the run, the server of its workers, workers
+    assert refused(log) == [] and for_others(run) == []
+
+
+def test_search_embed_and_zip_do_neither(run, tmp_path):
     row = pd.read_parquet(run / "export" / "gallery.parquet").iloc[0]
-    picture, out = tmp_path / "who.jpg", tmp_path / "features.parquet"
+    picture, out, log = tmp_path / "who.jpg", tmp_path / "features.parquet", tmp_path / "log"
     picture.write_bytes((run / row["shard"]).read_bytes()[row["offset"] : row["offset"] + row["size"]])
-    mine = tmp_path / "log"
-    found = json.loads(guarded(mine, "-m", "pipeline", "search", picture, "--run", run, "--json"))
-    guarded(mine, "-m", "pipeline", "embed", picture, "--run", run, "--out", out)
-    guarded(mine, "-m", "pipeline", "zip", "--run", run)
-    assert refused(mine) == []
+    found = json.loads(guarded(log, "-m", "pipeline", "search", picture, "--run", run, "--json"))
+    guarded(log, "-m", "pipeline", "embed", picture, "--run", run, "--out", out)
+    guarded(log, "-m", "pipeline", "zip", "--run", run)
+    assert refused(log) == []
     assert Path(found["sheet"]).is_file() and (run / "report.zip").is_file()
-    assert for_others(run) == []
-    assert out.stat().st_mode & 0o077 == 0
+    assert for_others(run) == [] and for_others(out) == []
 
 
 def test_ultralytics_and_openvino_keep_quiet_and_to_our_folders(tmp_path):

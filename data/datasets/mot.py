@@ -88,11 +88,11 @@ def _parse(path: Path, number: int, line: str) -> tuple[float, ...]:
     flag = values[6] if len(values) > 6 else 1.0
     if flag and identity < 0:
         raise wrong("a box that counts has a negative id")
+    if max(abs(x), abs(y), abs(x + w), abs(y + h)) > FARTHEST_PX:
+        raise wrong("the box lies more than a million pixels away")
     # A float32 corner must stay apart from its opposite: manifests forbid empty boxes.
     if flag and not (np.float32(x) < np.float32(x + w) and np.float32(y) < np.float32(y + h)):
         raise wrong("width and height are not above 0")
-    if max(abs(x), abs(y), abs(x + w), abs(y + h)) > FARTHEST_PX:
-        raise wrong("the box lies more than a million pixels away")
     # MOT15 files have ten fields, the last three of them world coordinates.
     visibility = values[8] if len(values) == 9 else 1.0
     if not 0 <= visibility <= 1:

@@ -166,7 +166,7 @@ def read_cvat(path: Path, several_videos: bool = False) -> pd.DataFrame:
             except ValueError:
                 raise UserError(
                     f"{path}: track {str(track.get('id'))[:40]}, frame {str(box.get('frame'))[:40]}: person and frame must be "
-                    f"whole numbers and the sides numbers, none of them beyond all pictures, found "
+                    f"whole numbers and the sides numbers, as pictures and films have them, found "
                     f"{shown(person or track.get('id'))} and {shown(dict(box.attrib))}; mend it in CVAT."
                 ) from None
             rows.append((number, frame, *sides, 0.5 if box.get("occluded") == "1" else 1.0))

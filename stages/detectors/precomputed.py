@@ -153,12 +153,12 @@ def _is_number(text: str) -> bool:
 def _read_coco(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: also of what is no UTF-8, or no number
-        raise UserError(f"{file}: not valid JSON ({error}); export it again.") from error
+    except RecursionError:
+        raise UserError(f"{file}: not valid JSON (nested too deeply); export it again.") from None
+    except (OSError, ValueError) as error:
+        # Of a number of more digits than Python reads, its own words are about Python.
+        said = error if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError) else "too long a number"
+        raise UserError(f"{file}: not valid JSON ({said}); export it again.") from error
     if not isinstance(content, dict) or "images" not in content or "annotations" not in content:
         raise UserError(
             f"{file}: COCO json has 'images' and 'annotations' at its top; a list of results has no names."
@@ -178,10 +178,15 @@ def _read_coco(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
             video, frame = where[annotation["image_id"]]
             x, y, w, h = (float(v) for v in _list(annotation["bbox"]))
             rows.append((video, frame, x, y, x + w, y + h, float(annotation.get("score", 1.0))))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except KeyError as error:
             raise UserError(
-                f"{file}: the annotation {shown(annotation)} lacks {error} or has a bad bbox; mend it there."
+                f"{file}: the annotation {shown(annotation)} lacks {shown(error.args[0])} or has a bad bbox; mend it there."
             ) from error
+        except (TypeError, ValueError, OverflowError):
+            raise UserError(
+                f"{file}: the annotation {shown(annotation)} has a bad bbox or score; four numbers in px and one in 0 to 1 are "
+                "wanted."
+            ) from None
     # A video without any person is still known to the file.
     known = pd.DataFrame({"video": sorted({video for video, _ in where.values()})})
     return pd.concat([pd.DataFrame(rows, columns=["video", *_COLUMNS]), known]) if not rows else pd.DataFrame(
@@ -228,11 +233,15 @@ def _read_parquet(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
     try:
         return schema.read(DETECTIONS, file).rename(columns={"video_id": "video"})
     except (schema.ManifestError, pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).removeprefix(f"{file}: ").splitlines()[0]
-        reason = "its columns have other names or types" if reason.endswith("has the columns") else reason
+        reasons = {
+            "breaks the rule": str(error).splitlines()[0].partition(": ")[2],
+            "has the columns": "its columns have other names or types",
+            "holds manifest": "it does not call itself one",
+        }
+        reason = next((reasons[words] for words in reasons if words in str(error)), "it is damaged or cut short")
         raise UserError(
-            f"DETECTOR={file}: no table of detections as `python -m pipeline describe` lists it ({reason}); write it by "
-            "pipeline.schema, or give MOT text or COCO json."
+            f"DETECTOR={file}: no table 'detections' of this version: {reason[:200]}; give the detections.parquet of a run, "
+            "MOT text or COCO json."
         ) from error
 
 

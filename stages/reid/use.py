@@ -167,9 +167,10 @@ def features_of(
 
     read, images = [], []
     for path in paths:
-        image = _decoded(path)
-        if image is None:
-            print(f"warning: {path}: cannot be read as a picture; left out.", file=sys.stderr)
+        try:
+            image = _decoded(path)
+        except ValueError as error:
+            print(f"warning: {path}: {error}; left out.", file=sys.stderr)
             continue
         read.append(path)
         images.append(resized(np.ascontiguousarray(image[..., ::-1]), network.image_size))
@@ -178,18 +179,26 @@ def features_of(
     return read, embed_images(network, np.asarray(np.stack(images), np.uint8), device)
 
 
-def _decoded(path: Path) -> npt.NDArray[np.uint8] | None:
-    """(H, W, 3) BGR, or None for what is no picture or may not be read."""
+def _decoded(path: Path) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) BGR.
+
+    Raises:
+        ValueError: what is no picture, may not be read, or is larger than any picture of a person.
+    """
     import cv2
     import numpy as np
 
     try:
-        if not 0 < path.stat().st_size <= _MOST_BYTES:
-            return None
+        if not 0 < (size := path.stat().st_size) <= _MOST_BYTES:
+            raise ValueError(f"cannot be read as a picture, it has {size} bytes")
         image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):  # cv2.error: more pixels than are allowed
-        return None
-    return None if image is None else np.asarray(image, np.uint8)
+    except OSError as error:
+        raise ValueError(f"cannot be read as a picture ({error.strerror})") from None
+    except cv2.error:
+        raise ValueError("cannot be read as a picture, it says that it has more pixels than are read") from None
+    if image is None:
+        raise ValueError("cannot be read as a picture")
+    return np.asarray(image, np.uint8)
 
 
 def calibration(folder: Path, kind: str) -> Calibration | None:
@@ -237,8 +246,7 @@ def contact_sheet(
 
     tiles = []
     for path in query[:4]:
-        if (image := _decoded(path)) is not None:
-            tiles.append(fitted(image, "asked for"))
+        tiles.append(fitted(_decoded(path), "asked for"))
     for person in found.head(_MOST_SHOWN).to_dict("records"):
         try:
             crop = read_crop(run / person["shard"], int(person["offset"]), int(person["size"]))

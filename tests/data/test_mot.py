@@ -50,7 +50,8 @@ def test_an_empty_file_says_that_nobody_was_there(tmp_path: Path) -> None:
         ("5,1.5,0,0,5,5", "the id is not"),
         ("5,-1,0,0,5,5", "negative id"),
         ("5,1,0,0,0,5", "not above 0"),
-        ("5,1,100000000,0,1,5", "not above 0"),  # lost in float32
+        ("5,1,500000,0,0.001,5", "not above 0"),  # lost in float32
+        ("5,1,100000000,0,1,5", "a million pixels away"),
         ("5,1,0,0,5,5,1,1,1.5", "visibility"),
         ("1,1,3,3,5,5", "already in line 1"),
     ],

@@ -21,13 +21,8 @@ from pipeline.__main__ import main
 from pipeline.errors import UserError
 from tests.tiny_site import colours_of
 
+LIGHT = "export.formats=[]"  # which take longer than all else
 GONE = (3, 8)  # true people: one of the time before the cut, one after it
-
-
-@pytest.fixture
-def run(private_run, tmp_path):
-    """A copy of the finished run, to change; times of files are kept, as features go by them."""
-    return Path(shutil.copytree(private_run[0], tmp_path / "run"))
 
 
 def command(run, *numbers):
@@ -41,10 +36,7 @@ def numbers_of(run, pids):
 
 
 def outputs(run):
-    """Digests by node; exporters number their layers anew in every process, so files of networks are left out."""
-    found = {str(p.relative_to(run)): json.loads(p.read_text())["outputs"] for p in run.rglob("receipt.json")}
-    found["export/receipt.json"].pop("exports")
-    return found
+    return {str(p.relative_to(run)): json.loads(p.read_text())["outputs"] for p in run.rglob("receipt.json")}
 
 
 KNOWN = {
@@ -107,6 +99,7 @@ def filled(run):
 
 
 def test_nothing_that_shows_people_is_left_and_all_comes_back(run, capsys, tmp_path):
+    assert main(["run", "--run", str(run), "--set", LIGHT, "--until", "export"]) == 0
     before = outputs(run)
     assert any("a JPEG" in line for line in showing_people(run))
     filled(run)
@@ -133,6 +126,8 @@ def test_nothing_that_shows_people_is_left_and_all_comes_back(run, capsys, tmp_p
     assert all("fresh" in status[stage] for stage in ("isolate", "train@1", "identify"))
     assert main(["judge", "--run", str(run), "--port", "0"]) == 2
     assert "purged" in capsys.readouterr().err
+    assert main(["plan", "--run", str(tmp_path / "new"), "--model", str(run)]) == 2
+    assert "perhaps purged" in capsys.readouterr().err
     assert main(["run", "--run", str(run)]) == 0
     ran = [
         line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if line.endswith("asked for")
@@ -181,7 +176,7 @@ def test_a_purged_person_stays_away(run, capsys):
     command(run, *numbers_of(run, GONE[1:]))
     assert len(purged.read(run / purged.PLACE)) == 4
     # Another tracker finds the same people in the same places.
-    assert main(["run", "--run", str(run), "--set", "track.max_gap_s=1.7"]) == 0
+    assert main(["run", "--run", str(run), "--set", f"track.max_gap_s=1.7 {LIGHT}"]) == 0
     assert people_shown(run, (1, *GONE)) == {1}
     tracklets = pd.read_parquet(run / "isolate" / "tracklets.parquet")
     crops = pd.read_parquet(run / "isolate" / "crops.parquet")
@@ -282,8 +277,8 @@ def test_the_truth_says_who_a_purged_tracklet_shows():
     assert painting.persons(truth, {}) == painting.persons(truth, {"x": [a_piece()]}) == set()
 
 
-def test_others_keep_their_part_of_a_frame(private_run):
-    video = next((private_run[0].parent / "videos").glob("east*"))
+def test_others_keep_their_part_of_a_frame(site):
+    video = next((site / "videos").glob("east*"))
     piece = a_piece((5, 6), ((-30, 10, 20, 60), (150, 80, 400, 200)))
     plain, grey = list(read_frames(video)), list(painting.painted(read_frames(video), [piece]))
     assert [f.index for f in plain] == [f.index for f in grey]
