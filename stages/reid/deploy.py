@@ -47,6 +47,18 @@ def write_onnx(network: ReidNetwork, path: Path) -> None:
             Embedder(network).eval(), (example,), str(path), input_names=[INPUT], output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), external_data=False, verbose=False,
         )  # fmt: skip
+    _forget_where(path)
+
+
+def _forget_where(path: Path) -> None:
+    """Take out the stack trace that torch notes at every node: a file to pass on must not tell this machine's folders."""
+    import onnx
+
+    model = onnx.load(str(path))
+    parts = [model, model.graph, *model.functions, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
+    for part in [*parts, *model.graph.input, *model.graph.output, *(n for f in model.functions for n in f.node)]:
+        part.ClearField("metadata_props")
+    onnx.save(model, str(path))
 
 
 def write_openvino(network: ReidNetwork, path: Path) -> None:

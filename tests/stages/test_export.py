@@ -1,5 +1,7 @@
 """Exported networks give PyTorch's features; the probability of "same person"; the gallery and its search."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,6 +33,20 @@ def test_exported_file_gives_pytorchs_features_for_any_number_of_images(
         found = deploy.run_exported(tmp_path / file, images[:n])
         assert found.shape == (n, network.dim)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(("write", "file"), [(deploy.write_onnx, "m.onnx"), (deploy.write_openvino, "m.xml")])
+def test_a_file_to_pass_on_tells_no_folder_of_this_machine(network, tmp_path, write, file):
+    write(network, tmp_path / file)
+    written = (tmp_path / file).read_bytes()
+    for word in (
+        str(Path(__file__).resolve().parents[2]),
+        "stages/reid",
+        "site-packages",
+        str(tmp_path),
+        ".py",
+    ):
+        assert word.encode() not in written
 
 
 def test_onnx_is_one_file_that_another_runtime_runs(network, images, tmp_path):
