@@ -81,7 +81,7 @@ def clock_offsets(
     n = len(problem.cameras)
     drawn = np.array(
         [
-            problem.fit(np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))[person],
+            problem.fit(_drawn(rng, len(people))[person],
                         (solution, spread_s, share))[0][:n]
             for _ in range(draws)
         ]
@@ -177,6 +177,11 @@ class _Problem:
         for i in range(len(self.ways)):
             x[n + i] = np.median(self.seconds[self.way == i])
         return np.where((self.precision > 0) & (np.arange(len(x)) >= n), self.known, x)
+
+
+def _drawn(rng: np.random.Generator, n: int) -> Floats:
+    """How often each of n is drawn when n are drawn with replacement."""
+    return np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
 
 
 def _student(z: Floats) -> Floats:

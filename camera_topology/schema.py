@@ -6,6 +6,7 @@ Everything is optional except a camera's id.
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -247,6 +248,14 @@ class SiteFile(Part):
     links: tuple[Link, ...] = ()
     defaults: Defaults = Defaults()
     evaluation: Evaluation = Evaluation()
+
+
+def json_schema() -> str:
+    """The JSON Schema of a site file, as text: editors check and complete by it (docs/site.schema.json)."""
+    values = SiteFile.model_json_schema(by_alias=True)
+    values["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    values["title"] = "trackweave site file"
+    return json.dumps(values, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 # Keys that are read and checked and decide nothing yet; '*' stands for any list index.

@@ -107,6 +107,7 @@ def globbed(pattern: str, folder: Path = Path()) -> list[Path]:
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = folder.joinpath(*parts[:fixed])
+    parts = (*parts, "*") if parts[-1] == "**" else parts  # which alone means folders
     try:
         found = [path for path in root.glob(str(Path(*parts[fixed:]))) if path.is_file()]
     except (ValueError, OSError):  # '**x' is no pattern

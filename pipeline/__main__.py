@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline run | plan | status | names | explain | describe | metrics | compare | zip | purge | judge | embed | search | doctor``.
+"""The command line: ``python -m pipeline run | plan | status | names | explain | describe | metrics | compare | zip | purge | judge | embed | search | topology | doctor``.
 
 The Makefile calls this; everything it can do, a person can do without make.
 """
@@ -141,6 +141,25 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--blur", action="store_true", help="hide heads on the contact sheet")
     sub.add_argument("--device", default="auto")
     sub.add_argument("--json", action="store_true", help="one JSON object")
+    group = commands.add_parser(
+        "topology", help="a site file begun, checked, and held against what people did"
+    )
+    topics = group.add_subparsers(required=True, metavar="TOPIC")
+    for name, text in (
+        ("init", "print a site file to begin with, from folders and names"),
+        ("validate", "check a site file: errors with line and column, and what looks wrong"),
+        ("schema", "print the JSON Schema of site files, for editors"),
+        ("learn", "clocks and ways by the people of a finished run, and a patch to read"),
+    ):
+        topic = topics.add_parser(name, help=text, description=text)
+        topic.set_defaults(command=topology, topic=name)
+        if name == "init":
+            topic.add_argument("--videos", required=True, help="folder, glob or list file")
+            topic.add_argument("--timezone", default="UTC", help="IANA name, for times without a zone")
+        if name == "validate":
+            topic.add_argument("file", type=Path)
+        if name == "learn":
+            topic.add_argument("--run", required=True, type=Path)
     command("doctor", doctor, "say what this machine has and what is slow on it")
     return words
 
@@ -565,6 +584,16 @@ def _usable(device: str) -> str:
     found = _device(device)
     _check_device(found)
     return found
+
+
+def topology(options: argparse.Namespace) -> None:
+    from stages.topology import command
+
+    if options.topic == "learn":
+        runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
+        command.learned(options.run, runner.sources.site)
+        return
+    {"init": command.init, "validate": command.validate, "schema": command.schema}[options.topic](options)
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -136,7 +136,7 @@ def tables(rows: Iterable[Seen]) -> Benchmark:
 
 
 def _check(row: Seen, times: Sequence[int]) -> None:
-    for name in (row.tracklet_id, row.camera_id, *map(str, row.paths)):
+    for name in (*map(str, row.paths), row.tracklet_id, row.camera_id):
         if not is_text(name):
             raise UserError(
                 f"{name}: this name holds characters that are no text; rename it, or unpack the benchmark again."

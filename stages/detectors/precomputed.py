@@ -157,7 +157,11 @@ def _read_coco(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
         raise UserError(f"{file}: not valid JSON (nested too deeply); export it again.") from None
     except (OSError, ValueError) as error:
         # Of a number of more digits than Python reads, its own words are about Python.
-        said = error if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError) else "too long a number"
+        said = (
+            error
+            if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError)
+            else "too long a number"
+        )
         raise UserError(f"{file}: not valid JSON ({said}); export it again.") from error
     if not isinstance(content, dict) or "images" not in content or "annotations" not in content:
         raise UserError(
@@ -238,7 +242,9 @@ def _read_parquet(file: Path, _mtime_ns: int, _size: int) -> pd.DataFrame:
             "has the columns": "its columns have other names or types",
             "holds manifest": "it does not call itself one",
         }
-        reason = next((reasons[words] for words in reasons if words in str(error)), "it is damaged or cut short")
+        reason = next(
+            (reasons[words] for words in reasons if words in str(error)), "it is damaged or cut short"
+        )
         raise UserError(
             f"DETECTOR={file}: no table 'detections' of this version: {reason[:200]}; give the detections.parquet of a run, "
             "MOT text or COCO json."

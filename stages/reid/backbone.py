@@ -128,7 +128,10 @@ def _from_checkpoint(given: Mapping[str, Any], path: Path, expected: str = "") -
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # every value is overwritten below
-        network = _create(facts.name, facts.image_size, pretrained=False)
+        try:
+            network = _create(facts.name, facts.image_size, pretrained=False)
+        except UserError as error:
+            raise UserError(f"WEIGHTS={path}: of a network that is not there: {error}") from None
     network.mean, network.std = facts.mean, facts.std
     _fill(network, given.get("state_dict"), path)
     return network.eval()
@@ -153,6 +156,11 @@ def _facts(given: Mapping[str, Any], path: Path) -> _Facts:
             )
         return list(found or ())
 
+    name = given.get("backbone")
+    if not isinstance(name, str):
+        raise UserError(
+            f"WEIGHTS={path}: damaged or made by hand: its backbone is {shown(name)}; give another file."
+        )
     height, width = numbers("image_size", 2, _MOST_PX)
     mean, std = numbers("mean", 3, 1e6), numbers("std", 3, 1e6)
     if min(height, width) < 1 or min(std) <= 0:
@@ -160,7 +168,7 @@ def _facts(given: Mapping[str, Any], path: Path) -> _Facts:
             f"WEIGHTS={path}: damaged or made by hand: its image_size is {height:g}×{width:g} and its std {shown(std)}; "
             "give another file."
         )
-    return _Facts(str(given.get("backbone"))[:80], (int(height), int(width)), tuple(mean), tuple(std))
+    return _Facts(name[:80], (int(height), int(width)), tuple(mean), tuple(std))
 
 
 def _fill(module: nn.Module, state: Any, path: Path) -> None:

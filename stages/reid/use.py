@@ -195,7 +195,9 @@ def _decoded(path: Path) -> npt.NDArray[np.uint8]:
     except OSError as error:
         raise ValueError(f"cannot be read as a picture ({error.strerror})") from None
     except cv2.error:
-        raise ValueError("cannot be read as a picture, it says that it has more pixels than are read") from None
+        raise ValueError(
+            "cannot be read as a picture, it says that it has more pixels than are read"
+        ) from None
     if image is None:
         raise ValueError("cannot be read as a picture")
     return np.asarray(image, np.uint8)

@@ -1,0 +1,85 @@
+"""What is valid in a site file and still looks wrong: for `topology validate`."""
+
+from __future__ import annotations
+
+import math
+
+from camera_topology.site import Site
+
+# A way may be a little shorter than the bee line between two positions: a view is not a point.
+_SHORTER = 0.8
+
+
+def doubts(site: Site) -> list[str]:
+    """Sentences, one for each thing a person should look at."""
+    return [*site.unused, *_cameras(site), *_links(site), *_pictures(site)]
+
+
+def _cameras(site: Site) -> list[str]:
+    linked = {
+        camera
+        for link in site.facts.links
+        if link.relation != "forbidden"
+        for camera in (link.from_, link.to)
+    }
+    lines = []
+    if linked:
+        alone = [camera for camera in site.cameras if camera not in linked]
+        lines += [
+            f"camera '{camera}' has no link, so nobody is expected to come from or go to any other."
+            for camera in alone
+        ]
+        groups = _groups(site)
+        if len(groups) > 1:
+            shown = "; ".join(", ".join(group) for group in groups)
+            lines.append(f"the links fall into {len(groups)} groups with no way between them: {shown}.")
+    untimed = [camera.id for camera in site.facts.cameras if camera.clock.offset_std_s is None]
+    if 0 < len(untimed) < len(site.cameras):
+        lines.append(
+            f"{', '.join(untimed)}: no clock.offset_std_s, so no certain difference is drawn between people seen there and elsewhere at once."
+        )
+    return lines
+
+
+def _groups(site: Site) -> list[list[str]]:
+    """Cameras that links join, directly or through others."""
+    group = {camera: {camera} for camera in site.cameras}
+    for link in site.facts.links:
+        if link.relation != "forbidden" and group[link.from_] is not group[link.to]:
+            joined = group[link.from_] | group[link.to]
+            for camera in joined:
+                group[camera] = joined
+    found = {id(members): sorted(members) for members in group.values() if len(members) > 1}
+    return sorted(found.values())
+
+
+def _links(site: Site) -> list[str]:
+    lines = []
+    for (from_, to), link in site.links.items():
+        name = f"link {from_} → {to}"
+        back = site.links.get((to, from_))
+        if back is None and link.relation in ("adjacent", "overlap"):
+            lines.append(f"{name} has no way back; bidirectional: true if people may walk both ways.")
+        if back is not None and back is not link and from_ < to and back.relation != link.relation:
+            lines.append(f"{name} is {link.relation}, the way back {back.relation}.")
+        a, b = site.camera(from_).position, site.camera(to).position
+        if a and b and link.distance_m and from_ < to:
+            line_m = math.hypot(a.x_m - b.x_m, a.y_m - b.y_m)
+            if link.distance_m < _SHORTER * line_m:
+                lines.append(
+                    f"{name}: distance_m {link.distance_m:g} is shorter than the {line_m:.0f} m between the two positions."
+                )
+        if link.relation == "adjacent" and link.distance_m is None and link.transit_s is None and from_ < to:
+            lines.append(
+                f"{name} tells neither distance_m nor transit_s, so walking times say nothing there."
+            )
+    return lines
+
+
+def _pictures(site: Site) -> list[str]:
+    masks = ((camera, site.view(camera).mask) for camera in site.cameras)
+    return [
+        f"camera '{camera}': its mask {mask} is not there."
+        for camera, mask in masks
+        if mask and not mask.is_file()
+    ]

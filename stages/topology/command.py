@@ -1,0 +1,74 @@
+"""`topology init | validate | schema | learn` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from camera_topology.site import Site
+
+
+def init(options: argparse.Namespace) -> None:
+    """Print a site file with a camera for each folder or name of ``options.videos``."""
+    from camera_topology.scaffold import scaffold
+    from camera_topology.schema import known_timezone
+    from camera_topology.site import without_file
+    from data.videos import expand_videos
+    from stages.ingest import camera_of, common_root
+
+    try:
+        known_timezone(options.timezone)
+    except ValueError as error:
+        raise UserError(f"--timezone: {error}.") from None
+    paths, site = expand_videos(options.videos), without_file([])
+    root = common_root(paths)
+    base = Path(options.videos).resolve() if Path(options.videos).is_dir() else Path.cwd()
+    folder = {camera_of(path, root, site): os.path.relpath(path.parent, base) for path in reversed(paths)}
+    several = {place for place in folder.values() if list(folder.values()).count(place) > 1}
+    globs = {
+        camera: f"{place}/{camera}[!0-9]*" if place in several else f"{place}/*"
+        for camera, place in sorted(folder.items())
+    }
+    print(
+        scaffold({camera: glob.removeprefix("./") for camera, glob in globs.items()}, options.timezone),
+        end="",
+    )
+
+
+def validate(options: argparse.Namespace) -> None:
+    """Print what looks wrong in the site file ``options.file``.
+
+    Raises:
+        UserError: it is not valid; names line, column and key.
+    """
+    from camera_topology import site
+    from camera_topology.check import doubts
+
+    found = doubts(site.load(options.file))
+    for line in found or ["nothing to complain of."]:
+        print(f"{options.file}: {line}")
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Print the JSON Schema of site files."""
+    from camera_topology.schema import json_schema
+
+    print(json_schema(), end="")
+
+
+def learned(run: Path, site: Site) -> None:
+    """Print what the people of a finished run say of clocks and ways, and write the patch."""
+    from stages.topology.learn import learn, patch, told
+
+    offsets, ways = learn(run, site)
+    for line in told(offsets, ways):
+        print(line)
+    place = run / "topology" / "patch.yaml"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(patch(offsets, ways, site), encoding="utf-8")
+    print(f"proposed changes: {place}")
