@@ -134,6 +134,7 @@ def _from_checkpoint(given: Mapping[str, Any], path: Path, expected: str = "") -
             raise UserError(f"WEIGHTS={path}: of a network that is not there: {error}") from None
     network.mean, network.std = facts.mean, facts.std
     _fill(network, given.get("state_dict"), path)
+    _check_finite(network, path)
     return network.eval()
 
 
@@ -175,7 +176,7 @@ def _fill(module: nn.Module, state: Any, path: Path) -> None:
     """Load a state dict.
 
     Raises:
-        UserError: it is none, does not fit, or is not finite: features of NaN are found by nobody before the end.
+        UserError: it is none, or does not fit.
     """
     if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
         raise UserError(f"WEIGHTS={path}: holds no weights by name; give a state dict saved by torch.save.")
@@ -186,11 +187,21 @@ def _fill(module: nn.Module, state: Any, path: Path) -> None:
             f"WEIGHTS={path}: its weights do not fit their backbone ({_second_line(error)}); the file is damaged or was "
             "made by hand, give another."
         ) from error
-    for name, values in module.state_dict().items():
-        if not torch.isfinite(values).all():
+
+
+def _check_finite(network: ReidNetwork, path: Path) -> None:
+    """Raise UserError where weights that are not finite reach the features: nobody would find out before the end.
+
+    Those that never meet a pixel may be anything: oneDNN leaves NaN in the borders of a kernel that saw padding alone.
+    """
+    state = network.state_dict()
+    if wrong := [name for name, values in state.items() if not torch.isfinite(values).all()]:
+        with torch.no_grad():
+            features = network.eval()(torch.zeros(1, 3, *network.image_size))
+        if not all(torch.isfinite(f).all() for f in features):
             raise UserError(
-                f"WEIGHTS={path}: {name} holds values that are not finite numbers; the training that wrote it had failed, "
-                "give another file."
+                f"WEIGHTS={path}: {_some(wrong)} hold values that are not finite numbers; the training that wrote it had "
+                "failed, give another file."
             )
 
 
@@ -262,6 +273,7 @@ def _load_bare(network: ReidNetwork, given: Mapping[str, Any], path: Path) -> No
             "set BACKBONE to the network they were trained for."
         )
     _fill(network.backbone, {k: state.get(k, v) for k, v in wanted.items()}, path)
+    _check_finite(network, path)
 
 
 def _read(path: Path) -> dict[str, Any]:
