@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camera_topology.site import Site
-from camera_topology.transit import LOG_FLOOR, FloatArray, Transit, log_ratio, transit_model
+from camera_topology.transit import (
+    LOG_FLOOR,
+    FloatArray,
+    Transit,
+    histogram_log_ratio,
+    log_ratio,
+    transit_model,
+)
 
 # Beyond this many joint standard deviations a clock error explains nothing any more.
 _CLOCK_SIGMAS = 3.0
@@ -73,6 +80,9 @@ def pair_prior(
     clock = table.clock_std_s[code]
     std_s = np.hypot(table.std_s[code], clock)
     log_prior = log_ratio(time_s, table.mean_s[code], std_s, table.slack_s[code], table.ceiling[code])
+    for number, (edges, counts) in table.histograms.items():
+        here = code == number
+        log_prior[here] = histogram_log_ratio(time_s[here], edges, counts, float(table.clock_std_s[number]))
     same = a == b
     gate = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
     gate = np.where(same, time_s > 0, gate) & same_day(site, start_a_us, start_b_us, clock)
@@ -154,6 +164,7 @@ class _Table:
     possible: NDArray[np.bool_]
     disjoint: NDArray[np.bool_]
     clock_std_s: FloatArray
+    histograms: dict[int, tuple[tuple[float, ...], tuple[float, ...]]]
 
     @classmethod
     def of(
@@ -175,6 +186,7 @@ class _Table:
             disjoint=_either_way(field("disjoint", bool))
             & ~_either_way(np.isfinite(field("slack_s", float))),
             clock_std_s=np.hypot(stds[:, None], stds[None, :]).ravel(),
+            histograms={i: model.histogram for i, model in enumerate(models) if model.histogram},
         )
 
 

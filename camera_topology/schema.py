@@ -196,6 +196,8 @@ class Transit(Part):
             rising = all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False))
             if len(self.edges) != len(self.counts) + 1 or not rising or min(self.counts, default=0) < 0:
                 raise ValueError("wants rising edges, one more than counts, and no negative count")
+            if sum(self.counts) <= 0:
+                raise ValueError("wants counts that are not all zero")
         return self
 
 
@@ -269,7 +271,6 @@ UNUSED: tuple[tuple[str, ...], ...] = (
         )
     ),
     *(("links", "*", key) for key in ("from_zone", "to_zone", "weight")),
-    ("links", "*", "transit_s", "edges"),
     ("defaults", "max_transit_s"),
     ("defaults", "same_camera_reentry_s"),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """How long people take from one camera's view to another's.
 
-One model per directed pair of cameras. Today all are Gaussians, as TASTR prints them (Xie et al. 2019, section
-IV-C); a log-normal or a learned histogram is another case of `transit_model` and another ``log_ratio``.
+One model per directed pair of cameras: a Gaussian, as TASTR prints it (Xie et al. 2019, section IV-C), or a histogram that
+somebody counted, smoothed (Parzen).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Transit:
     min_s: what is shorter is faster than people can walk, s; -inf where not known.
     possible: False for a forbidden pair.
     disjoint: nobody can be in both views at once.
+    histogram: edges (s) and counts, in place of mean_s and std_s.
     """
 
     mean_s: float = 0.0
@@ -39,6 +40,7 @@ class Transit:
     min_s: float = -np.inf
     possible: bool = True
     disjoint: bool = False
+    histogram: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 def transit_model(
@@ -75,10 +77,51 @@ def transit_model(
         # The longer half of [min, max] is taken for two standard deviations.
         std_s = max(explicit.typical - explicit.min, explicit.max - explicit.typical) / 2
         return Transit(explicit.typical, std_s, min_s=min_s, disjoint=disjoint)
+    if explicit is not None and explicit.edges is not None and explicit.counts is not None:
+        mean_s, std_s = _moments(explicit.edges, explicit.counts)
+        return Transit(
+            mean_s, std_s, min_s=min_s, disjoint=disjoint, histogram=(explicit.edges, explicit.counts)
+        )
     if distance_m is not None:
         mean_s = distance_m / site.walking_speed.mean
         return Transit(mean_s, max(sigma_share * mean_s, sigma_floor_s), min_s=min_s, disjoint=disjoint)
     return Transit(disjoint=disjoint)
+
+
+def _moments(edges: tuple[float, ...], counts: tuple[float, ...]) -> tuple[float, float]:
+    """Mean and standard deviation of a histogram whose bins are filled evenly."""
+    at, mass = np.array(edges), np.array(counts) / sum(counts)
+    middle, width = (at[1:] + at[:-1]) / 2, np.diff(at)
+    mean = float(mass @ middle)
+    return mean, float(np.sqrt(mass @ ((middle - mean) ** 2 + width**2 / 12)))
+
+
+def histogram_density(
+    time_s: FloatArray, edges: tuple[float, ...], counts: tuple[float, ...], clock_std_s: float = 0.0
+) -> FloatArray:
+    """Density (1/s) of transit times, same shape as ``time_s``: each bin filled evenly, smoothed by a Gaussian.
+
+    Its standard deviation is half the bin's width (Parzen), joined by what the two clocks may be off. Integrates to 1.
+    """
+    from scipy.special import ndtr
+
+    t = np.asarray(time_s, np.float64)
+    density = np.zeros(t.shape)
+    for low, high, mass in zip(edges[:-1], edges[1:], np.array(counts) / sum(counts), strict=True):
+        smooth = np.hypot((high - low) / 2, clock_std_s)
+        density += mass / (high - low) * (ndtr((t - low) / smooth) - ndtr((t - high) / smooth))
+    return density
+
+
+def histogram_log_ratio(
+    time_s: FloatArray, edges: tuple[float, ...], counts: tuple[float, ...], clock_std_s: float = 0.0
+) -> FloatArray:
+    """log R of a histogram, elementwise: 0 at its likeliest bin, not below ln(1e-4)."""
+    at = np.array(edges)
+    peak = histogram_density((at[1:] + at[:-1]) / 2, edges, counts, clock_std_s).max()
+    with np.errstate(divide="ignore"):
+        ratio = np.log(histogram_density(time_s, edges, counts, clock_std_s) / peak)
+    return np.asarray(np.clip(ratio, LOG_FLOOR, 0.0), np.float64)
 
 
 def log_ratio(

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from camera_topology.prior import PairPrior, certain_negatives, pair_prior
 from camera_topology.schema import SiteFile
 from camera_topology.site import Site, load
-from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR
+from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR, histogram_density, histogram_log_ratio
 
 S = 1_000_000
 
@@ -68,6 +69,50 @@ def test_explicit_transit_wins_over_distance_and_has_a_direction() -> None:
     three = one(site(), "B", (0, 10), "D", (40, 50))
     assert three.log_prior[0] == pytest.approx(naive(30, 20, 20))
     assert not one(site(), "B", (0, 10), "D", (20, 50)).gate[0], "30 m in 10 s"
+
+
+HISTOGRAMS = st.lists(st.tuples(st.floats(0.5, 60), st.floats(0, 50)), min_size=1, max_size=12).filter(
+    lambda bins: sum(count for _, count in bins) > 0.1
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(HISTOGRAMS, st.floats(0, 20), st.floats(-50, 50))
+def test_a_histogram_integrates_to_one_and_shifts_with_its_edges(
+    bins: list[tuple[float, float]], clock_s: float, shift: float
+) -> None:
+    edges = tuple(np.cumsum([0.0, *(width for width, _ in bins)]))
+    counts = tuple(count for _, count in bins)
+    reach = 6 * math.hypot(max(np.diff(edges)), clock_s)
+    t = np.linspace(edges[0] - reach, edges[-1] + reach, 40_001)
+    density = histogram_density(t, edges, counts, clock_s)
+    assert np.trapezoid(density, t) == pytest.approx(1, abs=2e-3) and (density >= 0).all()
+    moved = histogram_density(t + shift, tuple(e + shift for e in edges), counts, clock_s)
+    np.testing.assert_allclose(moved, density, atol=1e-9)
+    again = histogram_density(t, edges, tuple(7 * c for c in counts), clock_s)
+    np.testing.assert_allclose(again, density, rtol=1e-9)
+    ratio = histogram_log_ratio(t, edges, counts, clock_s)
+    assert ratio.min() >= LOG_FLOOR and ratio.max() <= 0
+
+
+def test_a_histogram_of_a_bell_is_the_bell() -> None:
+    """Counted finely, it is the Gaussian it was counted from; a clock's uncertainty widens it as it widens the Gaussian."""
+    mean, std = 30.0, 4.0
+    edges = tuple(np.arange(0, 60.01, 0.5))
+    counts = tuple(naive_bell((a + b) / 2, mean, std) for a, b in pairwise(edges))
+    cameras = [{"id": "A"}, {"id": "B"}, {"id": "C"}]
+    links = [{"from": "A", "to": "B", "transit_s": {"edges": edges, "counts": counts}},
+             {"from": "A", "to": "C", "transit_s": {"mean": mean, "std": std}}]  # fmt: skip
+    where = Site(SiteFile.model_validate({"cameras": cameras, "links": links}))
+    for clocks in ({"A": 0.0, "B": 0.0, "C": 0.0}, {"A": 3.0, "B": 4.0, "C": 4.0}):
+        for dt in (10.0, 22.0, 30.0, 35.0, 41.0):
+            ours, bell = (one(where, "A", (0, 100), c, (100 + dt, 200), clock_std_s=clocks) for c in "BC")
+            assert ours.log_prior[0] == pytest.approx(bell.log_prior[0], abs=0.05)
+            assert ours.gate[0]
+
+
+def naive_bell(t: float, mean: float, std: float) -> float:
+    return math.exp(-((t - mean) ** 2) / (2 * std**2))
 
 
 def test_overlap_forbidden_unlisted_and_same_camera() -> None:
