@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
 
 
+# Files that are not whole and are named one by one.
+_MOST_SAID = 20
+
+
 class IngestConfig(Settings):
     """What of the footage is meant, and how far each kind of clock is believed (a camera's ``clock.offset_std_s`` goes before)."""
 
@@ -64,8 +68,12 @@ def run(ctx: Context) -> None:
     videos = within_window(videos, *(t and site.to_us(t) for t in (ctx.settings.start, ctx.settings.end)))
     good = videos[videos.status == "ok"]
     found = problems(videos)
-    for line in (*found, *worth_knowing(videos, site)):
+    for line in (*found[:_MOST_SAID], *worth_knowing(videos, site)):
         ctx.say(f"warning: {line}")
+    if len(found) > _MOST_SAID:
+        ctx.say(
+            f"warning: {len(found) - _MOST_SAID} more files are not whole; the table {VIDEOS.file} has a note for each."
+        )
     if good.empty:
         raise UserError(nothing_left(videos))
     for line in (*inventory(videos), together(videos)):

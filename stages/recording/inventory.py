@@ -102,7 +102,7 @@ def inventory(videos: pd.DataFrame) -> list[str]:
     head = (
         "camera",
         "files",
-        "hours",
+        "recorded",
         "from (UTC)",
         "to",
         "gaps",
@@ -128,13 +128,14 @@ def _cells(camera: Recorded) -> tuple[str, ...]:
     if not camera.files:
         return (camera.camera_id, "0", *["–"] * 9)
     start, end = (datetime.fromtimestamp(t / 1e6, UTC) for t in (camera.start_us, camera.end_us))
+    timed = camera.clock != "assumed"
     one_day = start.date() == end.date()
     return (
         camera.camera_id,
         str(camera.files),
-        f"{camera.recorded_s / 3600:.2f}",
-        f"{start:%Y-%m-%d %H:%M:%S}",
-        f"{end:%H:%M:%S}" if one_day else f"{end:%Y-%m-%d %H:%M:%S}",
+        _length(camera.recorded_s),
+        f"{start:%Y-%m-%d %H:%M:%S}" if timed else "unknown",
+        "" if not timed else f"{end:%H:%M:%S}" if one_day else f"{end:%Y-%m-%d %H:%M:%S}",
         f"{camera.gaps} ({_length(camera.gaps_s)})" if camera.gaps else "0",
         str(camera.overlaps),
         f"{camera.fps:.1f}" + (f" ({camera.stamped_fps:.1f})" if slow(camera) else ""),
