@@ -217,7 +217,7 @@ STAGE = Stage(
     extra_inputs=(MODEL,),
     outputs=(IDENTITIES, SELECTION),
     config=IdentifyConfig,
-    version=2,
+    version=3,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "gallery", "judged", "seed", "device"),
 )

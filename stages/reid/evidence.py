@@ -4,7 +4,8 @@ Two clues that know nothing of each other calibrate one another. Tracklets of tw
 appearance alone* are a mixture: true matches, whose times fit the prior, and wrong ones, whose times are those of any
 pair. Their times therefore tell how many of them are true (a health signal of the network), how sharp the prior really
 is on this site, and how far apart two tracklets of one person usually look. Nearly all pairs of a site are different
-persons, which gives the other side of both ratios.
+persons, which gives the other side of both ratios. Of cameras whose ways nobody described the times are learned from the
+same matches (`stages.reid.learned_times`).
 
 Measured on market-site's true tracklets (160 and 159, OSNet x0.25, ten crops each): clustering on these log-odds at
 threshold 0 gives pairwise F 0.85 / 0.79 (morning / afternoon) from MSMT17 weights and 0.57 / 0.51 from ImageNet weights;
@@ -13,17 +14,15 @@ the best threshold there is on plain distances, found with the truth, gives 0.58
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from stages.reid.association import euclidean_distances, mutual_nearest
+from stages.reid.association import Bools, Floats, Ints, euclidean_distances, mutual_nearest
+from stages.reid.learned_times import learned_times
 
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.integer]
-Bools = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
 
 _BINS = np.append(
@@ -207,6 +206,13 @@ def pair_evidence(
     s = np.where(same_camera, np.maximum(gap, 0) / fragment_gap_s, surprise(log_prior))
     chance = background(s, camera)
     matches = appearance_matches(np.where(possible, d, np.inf), s, chance, camera)
+    undescribed = ~same_camera & ~time_is_known(s, camera)
+    at = undescribed[matches.pairs[:, 0], matches.pairs[:, 1]]
+    learned = learned_times(matches.pairs[at], camera, t_start_s, t_end_s, possible, outlier_share)
+    if learned is not None:
+        weight = matches.weight.copy()
+        weight[at] = learned.weight
+        matches = replace(matches, weight=weight)
 
     halved = float(np.linalg.norm(halves[0] - halves[1], axis=1).mean()) if len(halves[0]) else None
     upper = np.triu(np.ones((n, n), bool), 1)
@@ -221,7 +227,7 @@ def pair_evidence(
     ):
         likelihood = _half_normal(sharpness)[_bin(s[wanted])] / chance[wanted]
         time[wanted] = np.log((1 - rest) * likelihood + rest)
-    time[~same_camera & ~time_is_known(s, camera)] = 0.0
+    time[undescribed] = 0.0 if learned is None else learned.log_ratio[undescribed]
     looks = np.where(same_camera, within.log_odds(d), across.log_odds(d))
     log_odds = np.where(possible, looks + time, -np.inf)
     log_odds[same_camera & (log_odds < within_min_log_odds)] = -np.inf
