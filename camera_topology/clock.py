@@ -119,7 +119,9 @@ def read_start(path: PurePath, pattern: NamePattern, site_timezone: str = "UTC")
     groups = {key: value for key, value in found.groupdict().items() if value is not None}
     try:
         start = _time(groups, pattern)
-    except ValueError:
+        if not 1900 <= start.year <= 2200:
+            return None
+    except (ValueError, OverflowError):
         return None
     if start.tzinfo is not None:
         return NamedStart(groups.get("camera", ""), to_us(start), pattern.name)

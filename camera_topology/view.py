@@ -62,7 +62,10 @@ class View:
             for polygon in polygons:
                 cv2.fillPoly(floor, [np.round(np.array(polygon)).astype(np.int32)], value)
         if self.mask is not None:
-            drawn = cv2.imdecode(_bytes(self.mask), cv2.IMREAD_GRAYSCALE)
+            try:
+                drawn = cv2.imdecode(_bytes(self.mask), cv2.IMREAD_GRAYSCALE)
+            except cv2.error:  # larger than any camera's picture
+                drawn = None
             if drawn is None:
                 raise UserError(
                     f"{self.mask}: no picture; a camera's mask wants a PNG, white where people count."
@@ -76,5 +79,7 @@ class View:
 def _bytes(path: Path) -> NDArray[np.uint8]:
     try:
         return np.frombuffer(path.read_bytes() or b"\0", np.uint8)
-    except OSError as error:
-        raise UserError(f"{path}: a camera's mask cannot be read: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: a camera's mask cannot be read: {getattr(error, 'strerror', None) or error}."
+        ) from None

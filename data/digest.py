@@ -6,13 +6,19 @@ one more read and changes nothing.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 
 _BLOCK = 1 << 20
-_open_memories: dict[Path, tuple[int, dict[str, list[int | str]]]] = {}
+_SAVE_EVERY_S = 5.0
+_Known = dict[str, list[int | str]]
+_open_memories: dict[Path, tuple[int, _Known]] = {}
+_unsaved: dict[Path, _Known] = {}
+_next_save: dict[Path, float] = {}
 
 
 def file_digest(path: Path, memory: Path) -> str:
@@ -34,8 +40,23 @@ def file_digest(path: Path, memory: Path) -> str:
     digest = content_digest(path)
     entries = _load(memory)
     entries[str(path)] = [*seen, digest]
-    _save(memory, entries)
+    # Ten thousand files would write it ten thousand times, each time longer.
+    if time.monotonic() >= _next_save.get(memory, 0.0):
+        _save(memory, entries)
+        _next_save[memory] = time.monotonic() + _SAVE_EVERY_S
+    else:
+        _open_memories[memory] = (_open_memories.get(memory, (0, {}))[0], entries)
+        _unsaved[memory] = entries
     return digest
+
+
+@atexit.register
+def save_digests() -> None:
+    """Write what is remembered and not written yet; at the end of the process, if nobody does before."""
+    for memory, entries in _unsaved.items():
+        if memory.parent.is_dir():
+            _save(memory, entries)
+    _unsaved.clear()
 
 
 def folder_digest(folder: Path, memory: Path) -> str:
@@ -71,19 +92,23 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
-def _load(memory: Path) -> dict[str, list[int | str]]:
+def _load(memory: Path) -> _Known:
     """The known digests; parsed once per process for each state of the file."""
     try:
         state = memory.stat().st_mtime_ns
         if memory not in _open_memories or _open_memories[memory][0] != state:
             entries = json.loads(memory.read_text(encoding="utf-8"))
-            _open_memories[memory] = (state, entries if isinstance(entries, dict) else {})
+            entries = entries.items() if isinstance(entries, dict) else ()
+            _open_memories[memory] = (
+                state,
+                {k: v for k, v in entries if isinstance(v, list) and len(v) == 4},
+            )
         return _open_memories[memory][1]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 
-def _save(memory: Path, entries: dict[str, list[int | str]]) -> None:
+def _save(memory: Path, entries: _Known) -> None:
     scratch = memory.with_name(f"{memory.name}.{os.getpid()}.part")
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)

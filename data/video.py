@@ -43,6 +43,12 @@ _MATROSKA_HEAD = 1 << 16
 # A file is cut short where it ends so much before what its header claims, in seconds and as a share.
 _SHORT_S, _SHORT_SHARE = 2.0, 0.05
 
+# No file is longer than a year, in seconds.
+_LONGEST_S = 366 * 86400.0
+
+# No camera's picture is larger; a header that claims so is damaged, or meant to fill the memory.
+_MOST_PIXELS = 1 << 26
+
 # A demuxer that fails this often without one packet in between has no more to give.
 _MAX_DEMUX_FAILURES = 50
 
@@ -170,6 +176,8 @@ def probe(path: Path) -> VideoFacts:
             grey, looked = grey + frame.grey(), looked + 1
         steps_s.append(frame.media_time_s - last_s)
         count, last_s = count + 1, frame.media_time_s
+    if last_s > _LONGEST_S:
+        raise UnreadableVideo(path, f"its timestamps span {last_s / 3.15e7:.0f} years, so none of them can be believed")
     notes = [f"{n} {what}" for what, n in sorted(tally.items()) if n]
     claimed = header.duration_s or 0.0
     if claimed > last_s + lead_s + max(_SHORT_S, _SHORT_SHARE * claimed):
@@ -257,6 +265,8 @@ _MAX_GLITCHES = 32
 
 
 def _open(path: Path, hardware: HWAccel | None = None) -> InputContainer:
+    if _begins_with(path, b"ffconcat", b"#EXTM3U"):
+        raise UnreadableVideo(path, "a playlist and no recording; name the files that it lists")
     try:
         # 'file:' keeps libav from reading a name such as 08:00.mp4 as a network protocol.
         container = av.open(f"file:{path}", hwaccel=hardware)
@@ -272,6 +282,14 @@ def _open(path: Path, hardware: HWAccel | None = None) -> InputContainer:
         container.close()
         raise UnreadableVideo(path, "holds no video stream")
     return container
+
+
+def _begins_with(path: Path, *words: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(words)
+    except OSError:
+        return False  # said by whoever opens it
 
 
 def _is_empty(path: Path) -> bool:
@@ -319,6 +337,7 @@ def _decoded_frames(
     with _open(path, hardware) as container:
         stream = container.streams.video[0]
         stream.thread_type = threads  # type: ignore[assignment]
+        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
         time_base = float(stream.time_base or 0)
         while failures < _MAX_DEMUX_FAILURES:
             try:

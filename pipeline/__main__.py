@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config, graph
-from pipeline.errors import UserError
+from pipeline.errors import UserError, one_line
 from pipeline.graph import Node
 from pipeline.runner import Runner, settings_that_differ, standing
+from pipeline.schema import ManifestError
 from pipeline.shards import by_camera
 from pipeline.shards import standing as standing_shards
 from pipeline.sources import Request, Sources
 from pipeline.stage import Settings
 
-# What is wrong with the machine and not with us: no room, a failing or read-only disk.
-_OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+# What is wrong with the machine or with a name, and not with us: no room, a failing disk, a place that is closed to us.
+_OUTSIDE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EISDIR, errno.ENOTDIR, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Libraries must neither upload nor install behind the user's back.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # A picture whose header claims more is damaged, or meant to fill the memory.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
     # Threads that spin while they wait slow a busy machine down three times; sleeping costs an idle one nothing.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.simplefilter("always")
@@ -46,16 +52,22 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ManifestError as error:
+        print(
+            f"error: {one_line(str(error))}; the step that wrote it makes it anew with FORCE=.",
+            file=sys.stderr,
+        )
+        return 2
     except BrokenPipeError:
         return 0
     except OSError as error:
         if error.errno not in _OUTSIDE:
             raise
-        print(
-            f"error: {error.filename or getattr(options, 'run', None) or 'RUN'}: {error.strerror}; mend that and run the same "
-            "command again, finished work is kept.",
-            file=sys.stderr,
+        where = error.filename or getattr(options, "run", None) or "RUN"
+        sentence = (
+            f"{where}: {error.strerror}; mend that and run the same command again, finished work is kept."
         )
+        print(f"error: {one_line(sentence)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command resumes.", file=sys.stderr)
@@ -512,7 +524,12 @@ def _metrics(run_dir: Path) -> dict[str, Any]:
     path = run_dir / ("rank" if request.published else "evaluate") / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make all RUN={run_dir}` first.")
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        values: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        if not values:
+            raise ValueError("nothing in it")
+    except (ValueError, TypeError, RecursionError):
+        raise UserError(f"{path}: damaged; make it anew with FORCE={path.parent.name}.") from None
     runner, _ = open_run(parser().parse_args(["status", "--run", str(run_dir)]))
     seconds: dict[str, float] = {}
     for node in runner.nodes:

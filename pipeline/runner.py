@@ -69,11 +69,10 @@ class Runner:
         """The receipt of a node that finished, whether or not its files are still there."""
         try:
             path = standing(self.folder(node)) / RECEIPT
-            receipt: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            receipt = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
-        whole = {"fingerprint", "outputs", "seconds", "sources_digest"} <= receipt.keys()
-        return receipt if whole else None
+        return receipt if _is_whole(receipt) else None
 
     def fingerprint(self, node: Node) -> dict[str, Any]:
         """All parts that decide the node's result, stored apart so that `explain` can name the one that moved."""
@@ -268,6 +267,23 @@ def locked(run_dir: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def _is_whole(receipt: Any) -> bool:
+    """Whether it is what `Runner.run_node` writes; one that was damaged counts as none."""
+    kinds = {
+        "fingerprint": dict,
+        "outputs": dict,
+        "seconds": int | float,
+        "sources_digest": str,
+        "notes": dict,
+    }
+    if not isinstance(receipt, dict) or not all(
+        isinstance(receipt.get(key), kind) for key, kind in kinds.items()
+    ):
+        return False
+    files = receipt.get("files", [])
+    return isinstance(files, list) and all(isinstance(name, str) for name in files)
 
 
 def _machine(device: str) -> dict[str, str]:

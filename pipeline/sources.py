@@ -53,8 +53,12 @@ class Request:
         if not path.is_file():
             return cls()
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            texts = [*(getattr(found, word) for word in cls.words()), *found.sets]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("a word that is no text")
+            return found
+        except (OSError, ValueError, TypeError, RecursionError):
             raise UserError(
                 f"{path}: damaged, or written by another version; delete it and name VIDEOS and the other words again."
             ) from None

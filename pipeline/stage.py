@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.digest import text_digest
+from pipeline.errors import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """Base of every stage's Config: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 def how(default: Any, **kwargs: Any) -> Any:
@@ -165,4 +166,4 @@ class Context:
 
     def say(self, line: str) -> None:
         """One plain line for the person who watches."""
-        print(f"  {line}", flush=True)
+        print(f"  {one_line(line)}", flush=True)

@@ -104,9 +104,16 @@ def probed(ctx: Context, site: Site) -> list[Recording]:
     ]
     recordings = []
     for path, camera, folder in zip(paths, cameras, ctx.shards(shards, unit="bytes"), strict=True):
-        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts = _facts(folder / "facts.json")
         recordings.append(Recording(path, digests[str(path)], camera, facts))
     return recordings
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise UserError(f"{path}: damaged; delete its folder, and the video is looked at again.") from None
 
 
 def common_root(paths: list[Path]) -> Path:

@@ -123,7 +123,11 @@ def track_files(
     length_s = (tracklets.t_end_us - tracklets.t_start_us).median() / 1e6
     half = f", half of them longer than {length_s:.1f} s" if len(tracklets) else ""
     twice = f"; {doubled} boxes lie in a time that another of its files covers; left out" if doubled else ""
-    hidden = f"; {len(found) - len(own)} boxes lie outside of its view in the site file" if len(own) < len(found) else ""
+    hidden = (
+        f"; {len(found) - len(own)} boxes lie outside of its view in the site file"
+        if len(own) < len(found)
+        else ""
+    )
     return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}{hidden}"
 
 

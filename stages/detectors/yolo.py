@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline import yaml_text
 from pipeline.errors import UserError, closest
 from stages.detectors.motion import MotionDetector
 from stages.detectors.openvino_network import RGB, Boxes, OpenVinoDetector, person_class
@@ -201,8 +202,6 @@ class TorchDetector:
 
 def _open_exported(path: Path, settings: DetectorSettings, precision: str | None = None) -> OpenVinoDetector:
     """Whoever exported a network has chosen its precision; ours is for those that we export."""
-    import yaml
-
     model = path
     if path.is_dir():
         found = sorted(path.glob("*.xml")) or sorted(path.glob("*.onnx"))
@@ -214,7 +213,13 @@ def _open_exported(path: Path, settings: DetectorSettings, precision: str | None
     sidecar = model.parent / "metadata.yaml"
     metadata: dict[str, Any] = {}
     if sidecar.exists():
-        metadata = yaml.safe_load(sidecar.read_text(encoding="utf-8")) or {}
+        root = yaml_text.compose(sidecar, "a network's metadata")
+        values = None if root is None else yaml_text.value(root, str(sidecar))
+        if values is not None and not isinstance(values, dict):
+            raise UserError(
+                f"{sidecar}: wants keys and values, as ultralytics writes them; export the network again."
+            )
+        metadata = values or {}
     return OpenVinoDetector(
         model,
         metadata,

@@ -55,8 +55,20 @@ def _forget_where(path: Path) -> None:
     import onnx
 
     model = onnx.load(str(path))
-    parts = [model, model.graph, *model.functions, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
-    for part in [*parts, *model.graph.input, *model.graph.output, *(n for f in model.functions for n in f.node)]:
+    parts = [
+        model,
+        model.graph,
+        *model.functions,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.initializer,
+    ]
+    for part in [
+        *parts,
+        *model.graph.input,
+        *model.graph.output,
+        *(n for f in model.functions for n in f.node),
+    ]:
         part.ClearField("metadata_props")
     onnx.save(model, str(path))
 

@@ -80,7 +80,8 @@ def fit(
     Raises:
         UserError: the loss is not a number.
     """
-    bf16 = fast_bf16(device) if bf16 is None else bf16
+    small = min(network.image_size) < _LEAST_BF16_PX  # type: ignore[arg-type]
+    bf16 = fast_bf16(device) and not small if bf16 is None else bf16
     kind = torch.device(device).type
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     head = (torch.nn.Identity() if head is None else head).to(device).train()
@@ -274,6 +275,11 @@ class MeanNetwork:
     def into(self, network: ReidNetwork) -> None:
         """Give the network the average."""
         network.load_state_dict(self.network.state_dict())
+
+
+# Under it a network's last maps are so small that some taps of a kernel see nothing but padding, and oneDNN's bfloat16
+# leaves the gradient of those unwritten: whatever stood in memory, NaN at times.
+_LEAST_BF16_PX = 64
 
 
 def fast_bf16(device: str) -> bool:
