@@ -162,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
         ("validate", "check a site file: errors with line and column, and what looks wrong"),
         ("schema", "print the JSON Schema of site files, for editors"),
         ("learn", "clocks and ways by the people of a finished run, and a patch to read"),
+        ("show", "a page of it: map, ways with expected and observed times, clocks that look wrong"),
     ):
         topic = topics.add_parser(name, help=text, description=text)
         topic.set_defaults(command=topology, topic=name)
@@ -170,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
             topic.add_argument("--timezone", default="UTC", help="IANA name, for times without a zone")
         if name == "validate":
             topic.add_argument("file", type=Path)
-        if name == "learn":
+        if name in ("learn", "show"):
             topic.add_argument("--run", required=True, type=Path)
     command("doctor", doctor, "say what this machine has and what is slow on it")
     return words
@@ -606,9 +607,9 @@ def _usable(device: str) -> str:
 def topology(options: argparse.Namespace) -> None:
     from stages.topology import command
 
-    if options.topic == "learn":
+    if options.topic in ("learn", "show"):
         runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
-        command.learned(options.run, runner.sources.site)
+        {"learn": command.learned, "show": command.show}[options.topic](options.run, runner.sources.site)
         return
     {"init": command.init, "validate": command.validate, "schema": command.schema}[options.topic](options)
 

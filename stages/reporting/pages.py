@@ -6,14 +6,11 @@ forbids any other source and any script but ours. Files are for their owner only
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
@@ -29,6 +26,7 @@ from stages.reporting import (
     measures,
     people,
     svg,
+    template,
     thumbs,
     timeline,
 )
@@ -36,7 +34,6 @@ from stages.reporting.clock import Clock, duration
 from stages.reporting.enough import enough
 
 FILES = "report_files"
-_HERE = Path(__file__).parent
 _DENSITY = 1.5  # stored px per px shown: sharp on today's screens without four times the bytes
 _MAX_MATRIX = 24
 
@@ -80,7 +77,7 @@ def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
     persons = people.by_person(table)
     places = thumbs.places(found.crops)
     pages = people.page_count(len(order), settings.people_per_page)
-    environment = _environment()
+    templates = template.environment()
     common = {
         "name": found.name,
         "pages": _page_links(order, settings.people_per_page),
@@ -103,10 +100,10 @@ def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
             for i in ids
         ]
 
-    thumbs.write_private(files / "report.css", (_HERE / "report.css").read_bytes())
+    template.write_style(files)
     for page in range(1, pages):
         context = {**common, "people": cards(page), "page": page, "base": ""}
-        _write(environment, "people.html", files / f"people-{page + 1}.html", context)
+        template.write(templates, "people.html", files / f"people-{page + 1}.html", context)
     doubtful, more_doubtful = _doubtful(found, order, persons, places, run_dir, files, settings)
     context = {
         **common,
@@ -122,7 +119,7 @@ def write(found: Findings, run_dir: Path, out: Path, settings: Any) -> int:
         "more_doubtful": more_doubtful,
         "links_to": {i: _href(order, i, settings.people_per_page) for i in (p.identity for p in doubtful)},
     }
-    _write(environment, "index.html", out / "index.html", context)
+    template.write(templates, "index.html", out / "index.html", context)
     return pages
 
 
@@ -290,21 +287,3 @@ def _page_links(order: pd.DataFrame, per_page: int) -> list[dict[str, Any]]:
         first, last = page * per_page + 1, min((page + 1) * per_page, len(order))
         links.append({"page": page, "name": f"{first} – {last}", "file": f"people-{page + 1}.html"})
     return links
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _write(environment: jinja2.Environment, template: str, path: Path, context: Mapping[str, Any]) -> None:
-    script = environment.get_template("_script.html").render()
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; img-src 'self' file:; media-src 'self' file:; style-src 'self' file:; style-src-attr 'unsafe-inline'; "
-        f"script-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
-    )
-    html = environment.get_template(template).render({**context, "script": Markup(script), "policy": policy})
-    thumbs.write_private(path, html.encode())

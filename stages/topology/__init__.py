@@ -1,1 +1,1 @@
-"""`topology init | validate | schema | learn`: a site file begun, checked, and held against what people did."""
+"""`topology init | validate | schema | learn | show`: a site file begun, checked, and held against what people did."""

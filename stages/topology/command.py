@@ -1,4 +1,4 @@
-"""`topology init | validate | schema | learn` on the command line."""
+"""`topology init | validate | schema | learn | show` on the command line."""
 
 from __future__ import annotations
 
@@ -65,10 +65,24 @@ def learned(run: Path, site: Site) -> None:
     """Print what the people of a finished run say of clocks and ways, and write the patch."""
     from stages.topology.learn import learn, patch, told
 
-    offsets, ways = learn(run, site)
+    offsets, ways, _ = learn(run, site)
     for line in told(offsets, ways):
         print(line)
     place = run / "topology" / "patch.yaml"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(patch(offsets, ways, site), encoding="utf-8")
     print(f"proposed changes: {place}")
+
+
+def show(run: Path, site: Site) -> None:
+    """Write the page of clocks and ways of a finished run, and print where it is."""
+    from pipeline import schema as tables
+    from pipeline.manifests import VIDEOS
+    from stages.reid.training_part import clock_std_s
+    from stages.topology.learn import learn
+    from stages.topology.show import write_page
+
+    offsets, ways, walks = learn(run, site)
+    clocks = clock_std_s(tables.read(VIDEOS, run / "ingest" / VIDEOS.file))
+    page = write_page(run / "topology", site.facts.site.name or run.name, walks, offsets, ways, site, clocks)
+    print(f"topology: {page.resolve()}")

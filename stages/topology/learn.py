@@ -93,8 +93,8 @@ def doubtful(way: Way, every: list[Way]) -> str:
     return ""
 
 
-def learn(run: Path, site: Site) -> tuple[Offsets, list[Way]]:
-    """Clocks and ways by the people of a finished run.
+def learn(run: Path, site: Site) -> tuple[Offsets, list[Way], pd.DataFrame]:
+    """Clocks and ways by the people of a finished run, and their walks.
 
     Raises:
         UserError: the run has not told people apart yet, or nobody walked between its cameras.
@@ -113,7 +113,8 @@ def learn(run: Path, site: Site) -> tuple[Offsets, list[Way]]:
     reference = min(
         count.index, key=lambda c: (site.camera(str(c)).clock.offset_std_s or float("inf"), -count[c], str(c))
     )
-    return clock_offsets(found, str(reference), declared_s=declared, window_s=WINDOW_S), ways(found, site)
+    offsets = clock_offsets(found, str(reference), declared_s=declared, window_s=WINDOW_S)
+    return offsets, ways(found, site), found
 
 
 def told(offsets: Offsets, found: list[Way]) -> list[str]:

@@ -146,3 +146,19 @@ def test_reordering_tracklets_changes_nothing() -> None:
     pd.testing.assert_frame_equal(
         learn.walks(network.tracklets, identities), learn.walks(shuffled, identities)
     )
+
+
+def test_the_page_shows_the_map_the_ways_and_the_late_clock(tmp_path: Path) -> None:
+    from stages.topology.show import write_page
+
+    network = build_network(1, NetworkSettings(clock_offset_s={4: 5.0}))
+    identities = network.tracklets[["tracklet_id"]].assign(identity=network.tracklets.pid)
+    found = learn.walks(network.tracklets, identities)
+    site = site_of(**site_values(network))
+    offsets, ways = learn.clock_offsets(found, "cam01", draws=60), learn.ways(found, site)
+    page = write_page(tmp_path / "topology", "<b>a & b</b>", found, offsets, ways, site, {})
+    text = page.read_text(encoding="utf-8")
+    assert "<b>a" not in text and "&lt;b&gt;a &amp; b" in text
+    assert text.count("<svg") > 10 and (tmp_path / "topology" / "report.css").is_file()
+    assert "cam05" in text.split('id="doubts"')[1].split("</section>")[0]
+    assert (page.stat().st_mode & 0o077) == 0
