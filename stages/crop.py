@@ -63,7 +63,8 @@ def run(ctx: Context) -> None:
         pieces = gone.get(str(video["video_id"]), [])
         if pieces:
             key["purged"] = text_digest(pieces)  # others' pictures may show them, too
-        shards.append(Shard(key, partial(cut_video, *where, s, pieces)))
+        make = partial(cut_video, *where, s, pieces)
+        shards.append(Shard(key, make, str(video["camera_id"]), int(mine.frame.max()) + 1))
     tables = [CROPS.empty()]
     for folder in ctx.shards(shards):
         table = schema.read(CROPS, folder / CROPS.file)
