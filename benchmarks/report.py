@@ -70,7 +70,7 @@ def site(run_dir: Path, seed: int = 0) -> pages.Findings:
             "digest": "0", "status": "ok", "t_start_us": DAY_US, "t_end_us": DAY_US + 86_400 * S, "frames": 864_000,
             "width": 1920, "height": 1080, "fps": 10.0, "time_source": "name", "clock_scale": 1.0, "time_std_s": 0.5, "note": "",
             "t_from_us": DAY_US, "t_until_us": DAY_US + 86_400 * S, "stamped_fps": 10.0, "grey_share": 0.0, "damaged": 0,
-            "repaired_times": 0,
+            "repaired_times": 0, "whole": True,
         }
     )  # fmt: skip
     tracklets = pd.DataFrame(

@@ -25,12 +25,15 @@ def scaffold(cameras: Mapping[str, str], timezone: str = "UTC") -> str:
     """The text of a site file.
 
     Args:
-        cameras: id → glob of its videos, relative to where the file will stand.
+        cameras: id → glob of its videos, relative to where the file will stand; '' where its name alone tells.
     """
     lines = []
     for camera_id, glob in cameras.items():
         flow = yaml.safe_dump(
-            {"id": camera_id, "videos": [glob]}, default_flow_style=True, allow_unicode=True, width=10_000
+            {"id": camera_id, **({"videos": [glob]} if glob else {})},
+            default_flow_style=True,
+            allow_unicode=True,
+            width=10_000,
         )
         lines.append(f"  - {flow.strip()}\n")
     names = [

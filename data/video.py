@@ -112,6 +112,7 @@ class VideoFacts:
     grey_share: share of the time without colour (infra-red), 0 to 1, looked at every two seconds.
     damaged, repaired_times, resized: packets and frames that did not decode whole, timestamps put right, frames of
         another size than the first.
+    whole: nothing is missing or had to be repaired.
     note: the same in words, and what else is odd about the pictures; '' when nothing.
     """
 
@@ -127,6 +128,7 @@ class VideoFacts:
     damaged: int
     repaired_times: int
     resized: int
+    whole: bool
     note: str
 
 
@@ -177,13 +179,15 @@ def probe(path: Path) -> VideoFacts:
         steps_s.append(frame.media_time_s - last_s)
         count, last_s = count + 1, frame.media_time_s
     if last_s > _LONGEST_S:
-        raise UnreadableVideo(path, f"its timestamps span {last_s / 3.15e7:.0f} years, so none of them can be believed")
+        raise UnreadableVideo(
+            path, f"its timestamps span {last_s / 3.15e7:.0f} years, so none of them can be believed"
+        )
     notes = [f"{n} {what}" for what, n in sorted(tally.items()) if n]
     claimed = header.duration_s or 0.0
     if claimed > last_s + lead_s + max(_SHORT_S, _SHORT_SHARE * claimed):
         notes.append(f"ends at {last_s:.0f} s of the {claimed:.0f} s that its header claims")
-    notes += ["interlaced, one field shown"] if interlaced else []
-    notes += (
+    shown = ["interlaced, one field shown"] if interlaced else []
+    shown += (
         [f"pixels {header.pixel_aspect:.3g} as wide as high, stretched"] if header.pixel_aspect != 1 else []
     )
     return VideoFacts(
@@ -199,7 +203,8 @@ def probe(path: Path) -> VideoFacts:
         damaged=tally[BAD_PACKETS] + tally[CORRUPT_FRAMES],
         repaired_times=tally[REPAIRED_TIMES],
         resized=tally[RESIZED_FRAMES],
-        note="; ".join(notes),
+        whole=not notes,
+        note="; ".join(notes + shown),
     )
 
 

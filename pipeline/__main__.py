@@ -433,7 +433,11 @@ def _refuse_problems(runner: Runner, ingest: Node) -> None:
     """Raise UserError where ingest found files that are not whole (`--strict`)."""
     found = (runner.receipt(ingest) or {}).get("notes", {}).get("problems", [])
     if found:
-        more = f" (and {len(found) - 1} more, listed above or by `make names`)" if len(found) > 1 else ""
+        more = (
+            f" (and {len(found) - 1} more, each with a note in {ingest.folder}/videos.parquet of the run)"
+            if len(found) > 1
+            else ""
+        )
         raise UserError(
             f"STRICT: {found[0]}{more} Mend or take out what is not whole, or run without STRICT: it is left out then."
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, IDENTITIES, TRACKLETS, VIDEOS
-from pipeline.runner import RECEIPT
+from pipeline.runner import RECEIPT, is_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,9 +49,11 @@ def _receipts(run: Path) -> Iterator[dict[str, Any]]:
         if ".scratch" in path.parts:
             continue
         try:
-            yield json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            receipt = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             continue
+        if is_whole(receipt):
+            yield receipt
 
 
 def _before(node: str, receipts: dict[str, dict[str, Any]]) -> list[str]:
@@ -69,6 +71,8 @@ def _before(node: str, receipts: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _recordings(run: Path, most: int = 20) -> Iterator[str]:
+    if not (run / "ingest" / VIDEOS.file).is_file():  # a published benchmark has none
+        return
     videos = schema.read(VIDEOS, run / "ingest" / VIDEOS.file)
     good = videos[videos.status == "ok"]
     yield f"{len(good)} recordings:"
@@ -102,7 +106,7 @@ def _members(run: Path, number: str) -> list[str]:
     if not path.is_file():
         raise UserError(f"{path}: not there; run `make identify RUN={run}` first.")
     identities = schema.read(IDENTITIES, path)
-    if not number.isdecimal() or int(number) not in set(identities.identity):
+    if not number.isdecimal() or len(number) > 9 or int(number) not in set(identities.identity):
         raise UserError(
             f"identity:{number}: no such person; they are {identities.identity.min()} to {identities.identity.max()}."
         )

@@ -50,7 +50,8 @@ VIDEOS = Manifest(
         Column("grey_share", _f64, "share of its time without colour (infra-red, night), 0 to 1"),
         Column("damaged", _i32, "packets and frames that did not decode whole"),
         Column("repaired_times", _i32, "timestamps that were missing or ran backward"),
-        Column("note", _text, "what was repaired or is wrong with the file; empty when nothing"),
+        Column("whole", _flag, "nothing is missing from it or had to be repaired"),
+        Column("note", _text, "what was repaired, is wrong or is worth knowing of the file; empty when nothing"),
     ),
     ("video_id",),
     {"status is ok, unreadable, repeated or outside":

@@ -45,7 +45,7 @@ class Pace:
         if self.clock() >= self.next:
             self.wait_s = min(2 * self.wait_s, _LAST_S)
             self.next = self.clock() + self.wait_s
-            if self.done < self.total:
+            if self.done < self.total and self.rate:
                 self.say(self.sentence())
 
     def settle(self, size: float) -> None:

@@ -72,7 +72,7 @@ class Runner:
             receipt = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        return receipt if _is_whole(receipt) else None
+        return receipt if is_whole(receipt) else None
 
     def fingerprint(self, node: Node) -> dict[str, Any]:
         """All parts that decide the node's result, stored apart so that `explain` can name the one that moved."""
@@ -131,12 +131,12 @@ class Runner:
             if not plan.reasons:
                 continue
             print(f"{node.id}: {'; '.join(plan.reasons[:3])}", flush=True)
-            self.run_node(node)
+            self.run_node(node, forced="forced" in plan.reasons)
             ran += 1
         return ran
 
-    def run_node(self, node: Node) -> None:
-        """Run one node into scratch, validate, write its receipt, rename it into place."""
+    def run_node(self, node: Node, forced: bool = False) -> None:
+        """Run one node into scratch, validate, write its receipt, rename it into place; ``forced``: its shards anew, too."""
         scratch = self.run_dir / ".scratch" / node.folder
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -157,6 +157,7 @@ class Runner:
             method=self.settings["run"].method,  # type: ignore[attr-defined]
             round=node.round,
             workers=self.settings["run"].workers or cores(),  # type: ignore[attr-defined]
+            forced=forced,
             keep_going=self.settings["run"].keep_going,  # type: ignore[attr-defined]
             facts=self._facts(node, fingerprint),
             source_digests=fingerprint["sources"],
@@ -269,7 +270,7 @@ def locked(run_dir: Path) -> Iterator[None]:
         yield
 
 
-def _is_whole(receipt: Any) -> bool:
+def is_whole(receipt: Any) -> bool:
     """Whether it is what `Runner.run_node` writes; one that was damaged counts as none."""
     kinds = {
         "fingerprint": dict,

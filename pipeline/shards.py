@@ -68,10 +68,12 @@ def standing(home: Path) -> dict[str, tuple[int, int]]:
     """Label (camera) → shards that are done, and shards asked for, of the last time that the stage ran."""
     try:
         asked = json.loads((home / ASKED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(asked, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in asked):
         return {}
     found: dict[str, tuple[int, int]] = {}
-    for label, name in asked:
+    for label, name in ((str(label), str(name)) for label, name in asked):
         done, every = found.get(label, (0, 0))
         found[label] = done + (home / name / DONE).exists(), every + 1
     return found
@@ -108,6 +110,8 @@ def fill_all(
             if not keep_going:
                 raise
             failed.append(error)
+    if failed and not isinstance(failed[0], UserError):
+        raise failed[0]
     if failed:
         others = (
             f" ({len(failed) - 1} more of {len(todo)} failed, too; the others are done)"

@@ -112,8 +112,15 @@ class Sources:
 
     def check(self, names: Iterable[str]) -> None:
         """Raise UserError for a missing source now rather than after hours, when its stage's turn has come."""
+        names = set(names)
         for name in sorted(set(names) - {"cut"}):  # a cut may follow from what ingest finds
             self.value(name)
+        for camera_id in self.site.cameras if "site.view" in names else ():
+            mask = self.site.view(camera_id).mask
+            if mask is not None and not mask.is_file():
+                raise UserError(
+                    f"{mask}: no such file; it is the mask of camera '{camera_id}' in {self.site.path}."
+                )
 
     def fingerprint(self, name: str) -> Any:
         if name == "videos":

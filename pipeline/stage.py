@@ -84,6 +84,7 @@ class Context:
     method: str = ""
     round: int = -1
     workers: int = 1  # processes for shards
+    forced: bool = False  # make every shard anew
     keep_going: bool = False  # make all other shards before the first error ends the stage
     facts: Mapping[str, Any] = field(default_factory=dict)  # written into every table: what it was made of
     began: float = field(default_factory=time.monotonic)
@@ -127,7 +128,7 @@ class Context:
         self.notes.update(facts)
 
     def shards(self, shards: Sequence[Shard], workers: int | None = None, unit: str = "frames") -> list[Path]:
-        """The finished folders of the shards, in their order; what is not kept from before is made now.
+        """The finished folders of the shards, in their order; what is not kept from before, or forced, is made now.
 
         A shard is kept by its key, the stage's version and settings, and the sources that concern a piece of footage.
         ``workers``: processes at most, where the stage knows better than ``run.workers``; ``unit``: of `Shard.size`.
@@ -138,7 +139,7 @@ class Context:
         stage = str(self.piece_parts.get("stage", "stage"))
         home = self.run_dir / "pieces" / stage
         folders = [home / text_digest({**self.piece_parts, "key": dict(shard.key)}) for shard in shards]
-        todo = {f: s for f, s in zip(folders, shards, strict=True) if not (f / DONE).exists()}
+        todo = {f: s for f, s in zip(folders, shards, strict=True) if self.forced or not (f / DONE).exists()}
         note_asked(home, folders, shards)
         if not todo:
             return folders

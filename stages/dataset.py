@@ -79,7 +79,7 @@ def cameras(images: pd.DataFrame, timed: bool, synchronous: bool) -> pd.DataFram
     return table.assign(
         video_id=table.camera_id, path="", digest="", status="ok", t_from_us=table.t_start_us, t_until_us=table.t_end_us,
         frames=own.size().to_numpy("int32"), width=0, height=0, fps=0.0, stamped_fps=0.0, grey_share=0.0, damaged=0,
-        repaired_times=0, time_source="topology" if timed else "assumed", clock_scale=1.0,
+        repaired_times=0, whole=True, time_source="topology" if timed else "assumed", clock_scale=1.0,
         time_std_s=0.0 if synchronous else UNKNOWN_CLOCK_S, note="",
     ).astype({"width": "int32", "height": "int32", "damaged": "int32", "repaired_times": "int32"})  # fmt: skip
 

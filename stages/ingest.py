@@ -48,6 +48,13 @@ class IngestConfig(Settings):
     container_std_s: float = Field(60.0, ge=0, description="uncertainty of a container's creation time, s")
     assumed_std_s: float = Field(86400.0, ge=0, description="uncertainty of an assumed start, s")
 
+    @field_validator("start", "end")
+    @classmethod
+    def _of_this_age(cls, value: datetime | None) -> datetime | None:
+        if value is not None and not 1900 <= value.year <= 2200:
+            raise ValueError("wants a time between the years 1900 and 2200")
+        return value
+
     @field_validator("cameras", mode="before")
     @classmethod
     def _by_commas(cls, value: Any) -> Any:
@@ -61,11 +68,14 @@ def run(ctx: Context) -> None:
     from stages.recording.inventory import inventory, n_days, problems, together, worth_knowing
 
     site: Site = ctx.source("site")
-    recordings = chosen_cameras(probed(ctx, site), ctx.settings.cameras)
-    recordings, repeated = without_repeats(recordings)
+    window = [t and site.to_us(t) for t in (ctx.settings.start, ctx.settings.end)]
+    if all(window) and window[1] <= window[0]:  # type: ignore[operator]
+        raise UserError("ingest.end lies before ingest.start; nothing is between them.")
+    paths = of_cameras(ctx.source("videos"), site, ctx.settings.cameras)
+    recordings, repeated = without_repeats(probed(ctx, paths))
     set_starts(recordings, site)
     videos = to_table(recordings, repeated, site, ctx.settings)
-    videos = within_window(videos, *(t and site.to_us(t) for t in (ctx.settings.start, ctx.settings.end)))
+    videos = within_window(videos, *window)
     good = videos[videos.status == "ok"]
     found = problems(videos)
     for line in (*found[:_MOST_SAID], *worth_knowing(videos, site)):
@@ -85,27 +95,41 @@ def run(ctx: Context) -> None:
     ctx.write(VIDEOS, videos)
 
 
-def probed(ctx: Context, site: Site) -> list[Recording]:
+def of_cameras(paths: list[Path], site: Site, wanted: tuple[str, ...]) -> dict[Path, str]:
+    """Path → camera, of the cameras that `ingest.cameras` names; all for none.
+
+    Raises:
+        UserError: a camera that recorded nothing.
+    """
+    root = common_root(paths)
+    found = {path: camera_of(path, root, site) for path in paths}
+    there = sorted(set(found.values()))
+    for camera_id in wanted:
+        if camera_id not in there:
+            raise UserError(
+                f"CAMERA={camera_id}: recorded none of these videos. {closest(camera_id, there)} CAMERA=all takes all of them."
+            )
+    return {path: camera for path, camera in found.items() if not wanted or camera in wanted}
+
+
+def probed(ctx: Context, cameras: dict[Path, str]) -> list[Recording]:
     """Every file with its camera and what decoding it once told."""
     from data.digest import file_digest
 
-    paths: list[Path] = ctx.source("videos")
     known = ctx.digest_of("videos")
     digests = (
         {str(path): digest for path, digest in known} if known and not isinstance(known[0], Path) else {}
     )
-    for path in paths:
-        digests.setdefault(str(path), file_digest(path, ctx.run_dir / "digests.json"))
-    root = common_root(paths)
-    cameras = [camera_of(path, root, site) for path in paths]
+    for path in cameras:
+        if str(path) not in digests:
+            digests[str(path)] = file_digest(path, ctx.run_dir / "digests.json")
     shards = [
         Shard({"video": digests[str(path)]}, partial(probe_video, path), camera, path.stat().st_size)
-        for path, camera in zip(paths, cameras, strict=True)
+        for path, camera in cameras.items()
     ]
     recordings = []
-    for path, camera, folder in zip(paths, cameras, ctx.shards(shards, unit="bytes"), strict=True):
-        facts = _facts(folder / "facts.json")
-        recordings.append(Recording(path, digests[str(path)], camera, facts))
+    for (path, camera), folder in zip(cameras.items(), ctx.shards(shards, unit="bytes"), strict=True):
+        recordings.append(Recording(path, digests[str(path)], camera, _facts(folder / "facts.json")))
     return recordings
 
 
@@ -140,19 +164,6 @@ def probe_video(path: Path, folder: Path) -> None:
     except UnreadableVideo as error:
         facts = {"unreadable": error.reason}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-
-
-def chosen_cameras(recordings: list[Recording], wanted: tuple[str, ...]) -> list[Recording]:
-    """Those of the cameras that `ingest.cameras` names; all for none.
-
-    Raises:
-        UserError: a camera that recorded nothing.
-    """
-    there = sorted({r.camera_id for r in recordings})
-    for camera_id in wanted:
-        if camera_id not in there:
-            raise UserError(f"CAMERA={camera_id}: recorded none of these videos. {closest(camera_id, there)}")
-    return [r for r in recordings if not wanted or r.camera_id in wanted]
 
 
 def without_repeats(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:
@@ -204,6 +215,7 @@ def to_table(
             "time_source": source,
             "clock_scale": scale,
             "time_std_s": uncertainty,
+            "whole": bool(facts.get("whole", False)) and lead_s <= 1,
             "note": "; ".join(n for n in notes if n),
             **{name: facts.get(name, 0) for name in ("frames", "width", "height", "damaged", "repaired_times")},
             **{name: facts.get(name, 0.0) for name in ("fps", "stamped_fps", "grey_share")},
@@ -215,14 +227,9 @@ def within_window(videos: pd.DataFrame, start_us: int | None, end_us: int | None
     """VIDEOS with what lies before ``start_us`` or after ``end_us`` (µs UTC) marked as not to be looked at.
 
     A file whose time nothing tells is outside of every window.
-
-    Raises:
-        UserError: the window ends before it begins.
     """
     if start_us is None and end_us is None:
         return videos
-    if start_us is not None and end_us is not None and end_us <= start_us:
-        raise UserError("ingest.end lies before ingest.start; nothing is between them.")
     from_us = videos.t_from_us.clip(lower=start_us)
     until_us = videos.t_until_us.clip(upper=end_us)
     outside = (videos.status == "ok") & ((from_us > until_us) | (videos.time_source == "assumed"))

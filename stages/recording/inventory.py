@@ -52,16 +52,18 @@ def by_camera(videos: pd.DataFrame) -> list[Recorded]:
     for camera_id, every in videos.groupby("camera_id", sort=True):
         counts = every.status.value_counts()
         own = every[every.status == "ok"].sort_values("t_start_us")
-        reached = own.t_end_us.cummax().shift()
-        gap_us = (own.t_start_us - reached - _one_frame_us(own)).fillna(0)
+        # Beside files whose time is known, one whose time was assumed stands nowhere.
+        timed = own[own.time_source != "assumed"] if (own.time_source != "assumed").any() else own
+        reached = timed.t_end_us.cummax().shift()
+        gap_us = (timed.t_start_us - reached - _one_frame_us(timed)).fillna(0)
         length_s = (own.t_until_us - own.t_from_us) / 1e6
         found.append(
             Recorded(
                 camera_id=str(camera_id),
                 files=len(own),
                 recorded_s=float(length_s.sum()),
-                start_us=int(own.t_from_us.min()) if len(own) else 0,
-                end_us=int(own.t_until_us.max()) if len(own) else 0,
+                start_us=int(timed.t_from_us.min()) if len(own) else 0,
+                end_us=int(timed.t_until_us.max()) if len(own) else 0,
                 gaps=int((gap_us > _TOUCHING_US).sum()),
                 gaps_s=float(gap_us[gap_us > _TOUCHING_US].sum()) / 1e6,
                 overlaps=int((gap_us < -_TOUCHING_US).sum()),
@@ -170,7 +172,7 @@ def problems(videos: pd.DataFrame) -> list[str]:
         f"{row.path}: {row.note}; left out." for row in videos[videos.status == "repeated"].itertuples()
     ]
     good = videos[videos.status == "ok"]
-    lines += [f"{row.path}: {row.note}." for row in good[good.note != ""].itertuples()]
+    lines += [f"{row.path}: {row.note}." for row in good[~good.whole].itertuples()]
     for camera_id, own in good.sort_values("t_start_us").groupby("camera_id"):
         late = own.t_end_us.cummax().shift() > own.t_start_us + _TOUCHING_US
         lines += [f"{path}: overlaps an earlier file of {camera_id} in time." for path in own.path[late]]
@@ -226,9 +228,13 @@ def worth_knowing(videos: pd.DataFrame, site: Site) -> list[str]:
 
 
 def n_days(videos: pd.DataFrame, site: Site) -> int:
-    """On how many days of the site the files begin whose time is known."""
+    """On how many days of the site the files lie whose time is known."""
     timed = videos[(videos.status == "ok") & (videos.time_source != "assumed")]
-    return len(set(site.day(timed.t_from_us.to_numpy()).tolist())) if len(timed) else 0
+    if timed.empty:
+        return 0
+    return len(
+        {*site.day(timed.t_from_us.to_numpy()).tolist(), *site.day(timed.t_until_us.to_numpy()).tolist()}
+    )
 
 
 def together(videos: pd.DataFrame, reach_s: float = 3600.0) -> str:
@@ -239,8 +245,8 @@ def together(videos: pd.DataFrame, reach_s: float = 3600.0) -> str:
     good = videos[videos.status == "ok"]
     if good.camera_id.nunique() < 2:
         return "One camera: people will be followed, and there is no second one to find them again in."
-    timed = good[good.time_source != "assumed"]
-    unknown = sorted(set(good.camera_id) - set(timed.camera_id))
+    unknown = sorted(good.camera_id[good.time_source == "assumed"].unique())
+    timed = good[~good.camera_id.isin(unknown)]
     clocks = "" if not unknown else f" {some(unknown)}: clock not known, so walking times say nothing there."
     if timed.camera_id.nunique() < 2:
         return f"Walking times cannot help:{clocks} Give start times in the site file or in the file names."

@@ -23,6 +23,9 @@ _FPS_TOLERANCE = 0.01
 # A clock rate is read from names where so many chunks follow one another, and so large a share of them agrees.
 _MIN_CHUNKS = 3
 _AGREEING = 0.75
+# Rates that recorders have been seen to run at; beyond them, files that follow at one pace are clips with pauses between,
+# or begin before the one before has ended.
+_SLOWEST, _FASTEST = 0.95, 1.35
 # Seconds that a name's time may be off: it is written in whole ones, and some recorders round.
 _NAME_ERROR_S = 1.0
 # Pairs of files agree on a rate within this share, beside what their names' seconds leave open.
@@ -53,9 +56,9 @@ class Recording:
 
     @property
     def whole_s(self) -> float:
-        """The same with the last frame, which lasts as long as the others."""
+        """The same with the last frame, which lasts as long as the others, and with a beginning that does not decode."""
         fps = self.facts.get("fps") or 0.0
-        return self.duration_s + (1 / fps if fps else 0.0)
+        return self.facts.get("lead_s", 0.0) + self.duration_s + (1 / fps if fps else 0.0)
 
 
 def set_starts(recordings: list[Recording], site: Site) -> None:
@@ -113,7 +116,7 @@ def chunk_rate(starts_us: list[int], media_s: list[float]) -> float | None:
     ratios = sorted(span / media for span, media in pairs)
     middle = ratios[len(ratios) // 2]
     agreeing = [(s, m) for s, m in pairs if abs(s - middle * m) <= _NAME_ERROR_S + _RATE_TOLERANCE * m]
-    if len(agreeing) < max(_MIN_CHUNKS, _AGREEING * len(pairs)) or not 0.2 < middle < 5:
+    if len(agreeing) < max(_MIN_CHUNKS, _AGREEING * len(pairs)) or not _SLOWEST <= middle <= _FASTEST:
         return None
     media = sum(m for _, m in agreeing)
     rate = sum(s for s, _ in agreeing) / media
@@ -145,17 +148,40 @@ def _stitch(in_order: list[Recording]) -> None:
 def _from_names(named: list[tuple[Recording, NamedStart]], timezone: str) -> None:
     """Starts from names; where the clock was put back, the file that would overlap an earlier one is of the second pass."""
     reached_us: int | None = None
-    for recording, name in sorted(named, key=lambda item: item[1].start_us):
+    ordered = sorted(named, key=lambda item: item[1].start_us)
+    second = []
+    for recording, name in ordered:
         recording.start_us, recording.time_source = name.start_us, "file name"
         if name.skipped:
             recording.notes.append(f"there was no such time in {timezone}: clocks were put forward over it")
-        if name.again_us is None:
-            continue
-        if reached_us is not None and name.start_us < reached_us - 1_000_000:
-            recording.start_us = name.again_us
-            recording.notes.append(f"an hour that {timezone} had twice; taken for the second")
+        if name.again_us is not None and reached_us is not None and name.start_us < reached_us - 1_000_000:
+            second.append((recording, name.again_us))
         else:
-            reached_us = name.start_us + round(recording.whole_s * recording.scale * 1e6)
+            end_us = name.start_us + round(recording.whole_s * recording.scale * 1e6)
+            reached_us = end_us if reached_us is None else max(reached_us, end_us)
+    for recording, again_us in second or _second_pass_alone(ordered):
+        recording.start_us = again_us
+        recording.notes.append(f"an hour that {timezone} had twice; taken for the second")
+
+
+def _second_pass_alone(ordered: list[tuple[Recording, NamedStart]]) -> list[tuple[Recording, int]]:
+    """Files of a doubled hour that go on into what follows it, and not from what came before: recorded in its second pass."""
+    doubled = [(r, name.again_us) for r, name in ordered if name.again_us is not None]
+    if not doubled:
+        return []
+    first, last = doubled[0], doubled[-1]
+    after = [
+        name.start_us for r, name in ordered if name.again_us is None and name.start_us > last[0].start_us
+    ]
+    before = [r for r, name in ordered if name.again_us is None and name.start_us < first[0].start_us]
+    goes_on = bool(after) and abs(_end_us(last[0], last[1]) - min(after)) <= 2 * _NAME_ERROR_S * 1e6
+    came_from = bool(before) and abs(_end_us(before[-1]) - first[0].start_us) <= 2 * _NAME_ERROR_S * 1e6
+    return doubled if goes_on and not came_from else []
+
+
+def _end_us(recording: Recording, start_us: int | None = None) -> int:
+    start_us = recording.start_us if start_us is None else start_us
+    return start_us + round(recording.whole_s * recording.scale * 1e6)
 
 
 def _one_after_another(recordings: list[Recording], start_us: int, source: str) -> None:

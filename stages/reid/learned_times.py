@@ -28,6 +28,7 @@ EDGES_S = np.array(
 )
 _ONE_WAY = len(EDGES_S) - 1
 _LEAST_MATCHES = 30
+_HOPELESS = 0.9  # share of wrong matches from which nothing is learned
 _SURE = 1e-3  # times that chance gives that often are no evidence
 _LEAN = 16.0  # matches that the histogram of all cameras weighs in that of two
 
@@ -69,6 +70,8 @@ def learned_times(
     if not _differ(either, usual):
         return None
     wrong = _wrong_share(either, usual)
+    if wrong >= _HOPELESS:  # no time is far: footage not much longer than a walk, or nobody to be found
+        return None
     shape = np.maximum(either - wrong * either.sum() * usual, 0) + 1e-9
     base = np.tile(shape / shape.sum() / 2, 2)
     log_ratio, weight = np.zeros(bins.shape), np.zeros(len(pairs))

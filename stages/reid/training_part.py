@@ -56,8 +56,9 @@ def as_labelled(
 
 
 def clock_std_s(videos: pd.DataFrame) -> dict[str, float]:
-    """camera → uncertainty of its clock, s: that of its worst file."""
-    return {str(c): float(v) for c, v in videos.groupby("camera_id").time_std_s.max().items()}
+    """camera → uncertainty of its clock, s: that of its worst file that is looked at."""
+    good = videos[videos.status == "ok"]
+    return {str(c): float(v) for c, v in good.groupby("camera_id").time_std_s.max().items()}
 
 
 def training_footage(ctx: Context) -> Footage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +31,16 @@ def init(options: argparse.Namespace) -> None:
     base = Path(options.videos).resolve() if Path(options.videos).is_dir() else Path.cwd()
     folder = {camera_of(path, root, site): os.path.relpath(path.parent, base) for path in reversed(paths)}
     several = {place for place in folder.values() if list(folder.values()).count(place) > 1}
-    globs = {
-        camera: f"{place}/{camera}[!0-9]*" if place in several else f"{place}/*"
-        for camera, place in sorted(folder.items())
-    }
-    print(
-        scaffold({camera: glob.removeprefix("./") for camera, glob in globs.items()}, options.timezone),
-        end="",
-    )
+    globs = {}
+    for camera, place in sorted(folder.items()):
+        name, inside = glob.escape(camera), glob.escape(place)
+        globs[camera] = (f"{inside}/{name}[!0-9]*" if place in several else f"{inside}/*").removeprefix("./")
+        # The reader takes the longest id that a name begins with, where no glob says otherwise.
+        if any(
+            other != camera and (other.startswith(camera) or camera.startswith(other)) for other in folder
+        ):
+            globs[camera] = ""
+    print(scaffold(globs, options.timezone), end="")
 
 
 def validate(options: argparse.Namespace) -> None:

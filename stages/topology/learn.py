@@ -110,9 +110,12 @@ def learn(run: Path, site: Site) -> tuple[Offsets, list[Way], pd.DataFrame]:
     declared = {(a, b): seconds for a, b in site.links if (seconds := _expected_s(site, a, b)) is not None}
     # The clock that is believed most; of equals, that of the camera with the most walks.
     count = found.from_.value_counts().add(found.to.value_counts(), fill_value=0)
-    reference = min(
-        count.index, key=lambda c: (site.camera(str(c)).clock.offset_std_s or float("inf"), -count[c], str(c))
-    )
+
+    def believed(camera: object) -> tuple[float, float, str]:
+        std_s = site.camera(str(camera)).clock.offset_std_s
+        return float("inf") if std_s is None else std_s, -float(count[str(camera)]), str(camera)
+
+    reference = min(count.index, key=believed)
     offsets = clock_offsets(found, str(reference), declared_s=declared, window_s=WINDOW_S)
     return offsets, ways(found, site), found
 

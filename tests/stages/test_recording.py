@@ -1,7 +1,9 @@
 """Starts, clock rates and the inventory: what names and lengths of files tell about time."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -197,18 +199,49 @@ def test_a_window_cuts_files_and_leaves_others_out() -> None:
         "2 files lie outside" in s and "1 of them" in s
         for s in inventory.worth_knowing(cut, without_file([]))
     )
-    with pytest.raises(UserError, match="nothing is between"):
-        ingest.within_window(table, T0 + 90 * S, T0 + 30 * S)
     gone = ingest.within_window(table, T0 + 90 * 60 * S, None)
     assert "from 2026-05-01 08:00 to 2026-05-01 08:11 UTC" in ingest.nothing_left(gone)
     assert ingest.within_window(table, None, None) is table
 
 
-def test_cameras_are_chosen_by_name() -> None:
-    own = [*chunks(["20260501T080000Z"], [10.0], "gate"), *chunks(["20260501T080000Z"], [10.0], "yard")]
-    assert [r.camera_id for r in ingest.chosen_cameras(own, ("yard",))] == ["yard"]
-    assert ingest.chosen_cameras(own, ()) == own
-    with pytest.raises(UserError, match=r"CAMERA=yrd: recorded none of these videos.*yard"):
-        ingest.chosen_cameras(own, ("yrd",))
+def test_cameras_are_chosen_by_name_before_anything_is_decoded() -> None:
+    paths = [Path(f"/v/{camera}_20260501T080000Z.mp4") for camera in ("gate", "yard")]
+    assert list(ingest.of_cameras(paths, without_file([]), ("yard",)).values()) == ["yard"]
+    assert list(ingest.of_cameras(paths, without_file([]), ())) == paths
+    with pytest.raises(UserError, match=r"CAMERA=yrd: recorded none of these videos.*yard.*CAMERA=all"):
+        ingest.of_cameras(paths, without_file([]), ("yrd",))
     assert ingest.IngestConfig(cameras="gate, yard").cameras == ("gate", "yard")
     assert ingest.IngestConfig(cameras=7).cameras == ("7",)
+
+
+@pytest.mark.parametrize("begins", [[0, 120, 240, 360, 480], [0, 55, 110, 165, 220], [0, 90, 180, 270, 360]])
+def test_clips_at_one_pace_are_no_clock(begins: list[float]) -> None:
+    """Every other minute; with five seconds of pre-roll; with a pause of half a minute."""
+    own = chunks(named(begins), [60.0] * 5)
+    starts.set_starts(own, without_file([]))
+    assert {r.scale for r in own} == {1.0}
+
+
+def test_a_doubled_hour_of_continuous_chunks_is_in_order() -> None:
+    """Berlin, seven-minute chunks from 01:44 summer time to 03:30 winter time; no name is there twice."""
+    begin = datetime(2026, 10, 24, 23, 44, tzinfo=UTC)
+    zone = ZoneInfo("Europe/Berlin")
+    true = [begin + timedelta(minutes=7 * k) for k in range(24)]
+    names = [f"{t.astimezone(zone):%Y%m%d_%H%M%S}" for t in true]
+    assert len(set(names)) == len(names)
+    own = chunks(names, [420.0] * 24)
+    starts.set_starts(own, site_of(site={"timezone": "Europe/Berlin"}))
+    assert [r.start_us // S for r in own] == [int(t.timestamp()) for t in true]
+
+
+def test_files_of_the_second_pass_alone_are_known_by_what_follows() -> None:
+    own = chunks(["20261025_023000", "20261025_024000", "20261025_025000", "20261025_030000"], [600.0] * 4)
+    starts.set_starts(own, site_of(site={"timezone": "Europe/Berlin"}))
+    assert {b.start_us - a.start_us for a, b in pairwise(own)} == {600 * S}
+
+
+def test_a_lost_beginning_is_time_that_passed() -> None:
+    own = chunks(["1", "2", "3"], [60.0, 30.0, 60.0])
+    own[1].facts["lead_s"] = 30.0
+    starts.set_starts(own, site_of(cameras=[{"id": "a", "start_time": "2026-05-01T08:00:00"}]))
+    assert [(r.start_us - T0) / S for r in own] == [0, 60, 120]
