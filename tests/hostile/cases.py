@@ -398,7 +398,9 @@ CASES = (
     Case("random bytes called .mp4", only_video(np.random.default_rng(0).bytes(9999)), ("cam1.mp4", "video player")),
     Case("a video of no bytes", only_video(b""), ("cam1.mp4", "empty file")),
     Case("a playlist that names a server, called .mp4",
-         only_video(b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n"), ("cam1.mp4", "cannot be opened")),
+         only_video(b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n"), ("cam1.mp4", "playlist")),
+    Case("a list of files that names itself, called .mp4", only_video(b"ffconcat version 1.0\nfile cam1.mp4\n"),
+         ("cam1.mp4", "playlist")),
     Case("one of two videos cut short", broken_beside, ("cam2_20260301T080000Z.mp4", "unreadable"), goes_on=True),
     # ground truth
     Case("MOT frame beyond int32", truth(f"{ID}.txt", "99999999999,1,1,1,5,5"), (f"{ID}.txt: line 1", "2147483647")),

@@ -211,7 +211,7 @@ def tables(people_of):
             row = (name, "gate_v", frame, frame * 100_000)
             boxes.append((*row, left, 0.0, left + 20, 50.0, 0.9 if person else 0.7, 1.0, 1.0))
             if frame % 2 == 0:
-                crops.append((*row, "crops/gate.tar", 512 * len(crops), 400, 20, 50, 0.5))
+                crops.append((*row, "crops/gate.tar", 512 * len(crops), 400, 20, 50, False, 0.5))
                 features.append(looks(rng, person, 1)[0])
     frames = []
     for manifest, rows in ((TRACKLETS, tracklets), (BOXES, boxes), (CROPS, crops)):
