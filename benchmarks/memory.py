@@ -51,7 +51,9 @@ def main() -> None:
         detect = watched(lambda: detect_people(PT, video, settings, "cpu", folder, folder / "detect"), pace)
         begin(None)
         found = [folder / "detect" / m.file for m in (DETECTIONS, KEYPOINTS)]
-        track = watched(lambda: track_files("cam", {"long": (160, 96)}, *found, View(), TrackConfig(), folder / "track"))
+        track = watched(
+            lambda: track_files("cam", {"long": (160, 96)}, *found, View(), TrackConfig(), folder / "track")
+        )
         boxes = schema.read(BOXES, folder / "track" / BOXES.file)
         bytes_per_box = boxes.memory_usage(deep=True).sum() / len(boxes)
     told = detect.pop("told")

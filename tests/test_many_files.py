@@ -21,7 +21,9 @@ def test_ten_thousand_files_of_forty_cameras(tmp_path: Path) -> None:
             when = pd.Timestamp("2026-03-01T08:00:00Z") + pd.Timedelta(seconds=16 * chunk)
             name = folder / f"cam{camera}" / f"{when:%Y%m%dT%H%M%SZ}.mp4"
             # A box of its own at the end, which readers pass over.
-            name.write_bytes(content + (16).to_bytes(4, "big") + b"free" + (1000 * camera + chunk).to_bytes(8, "big"))
+            name.write_bytes(
+                content + (16).to_bytes(4, "big") + b"free" + (1000 * camera + chunk).to_bytes(8, "big")
+            )
     run = tmp_path / "run"
     pipeline("run", "--run", run, "--videos", folder, "--detector", folder, "--until", "ingest")
     videos = pd.read_parquet(run / "ingest" / "videos.parquet")
