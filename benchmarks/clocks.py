@@ -18,6 +18,7 @@ import pandas as pd
 from benchmarks.result import finish, machine
 from camera_topology.offsets import _Problem, clock_offsets
 from data.synthetic.network import Network, NetworkSettings, build_network
+from stages.reporting.links import crossings
 
 
 def main() -> None:
@@ -60,15 +61,7 @@ def over_worlds(count: int, wrong_share: float = 0.2, draws: int = 100) -> dict[
 
 def true_walks(network: Network) -> pd.DataFrame:
     """From each sighting to the person's next one in another camera."""
-    seen = network.tracklets.sort_values(["pid", "t_start_us"])
-    after = seen.groupby("pid")[["camera_id", "t_start_us"]].shift(-1)
-    moved = after.camera_id.notna() & (after.camera_id != seen.camera_id)
-    return pd.DataFrame(
-        {
-            "from_": seen.camera_id[moved], "to": after.camera_id[moved], "person": seen.pid[moved],
-            "seconds": (after.t_start_us[moved] - seen.t_end_us[moved]) / 1e6,
-        }
-    ).reset_index(drop=True)  # fmt: skip
+    return crossings(network.tracklets.assign(identity=network.tracklets.pid))
 
 
 def bound_s(network: Network, walks: pd.DataFrame, reference: str) -> dict[str, float]:

@@ -93,17 +93,21 @@ def pair_prior(
 def same_day(
     site: Site, a_us: NDArray[np.int64], b_us: NDArray[np.int64], clock_std_s: FloatArray
 ) -> NDArray[np.bool_]:
-    """(M,) whether people of both instants (µs) may be joined: on one day of the site, or on any where it says so.
+    """Whether people of both instants (µs) may be joined: on one day of the site, or on any where it says so.
 
-    clock_std_s: (M,) joint uncertainty of both clocks; where it is half a day, nobody knows which day it was.
+    The three are broadcast; each instant's day is looked up once, however many it is paired with.
+
+    clock_std_s: joint uncertainty of both clocks; where it is half a day, nobody knows which day it was.
     """
     a_us, b_us = np.asarray(a_us, np.int64), np.asarray(b_us, np.int64)
-    if site.across_days or not len(a_us):
-        return np.ones(len(a_us), bool)
+    every = np.ones(np.broadcast_shapes(a_us.shape, b_us.shape, np.shape(clock_std_s)), bool)
+    if site.across_days or not every.size:
+        return every
     ends = site.day(np.array([min(a_us.min(), b_us.min()), max(a_us.max(), b_us.max())]))
     if ends[0] == ends[1]:
-        return np.ones(len(a_us), bool)
-    return (site.day(a_us) == site.day(b_us)) | (clock_std_s >= _DAY_UNKNOWN_S)
+        return every
+    day_a, day_b = (site.day(t.ravel()).reshape(t.shape) for t in (a_us, b_us))
+    return np.asarray((day_a == day_b) | (clock_std_s >= _DAY_UNKNOWN_S))
 
 
 def certain_negatives(

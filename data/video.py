@@ -110,8 +110,7 @@ class VideoFacts:
     lead_s: media time before the first frame that decodes; above 0 where the file's start is damaged.
     created: the container's creation_time as written, '' where it has none.
     grey_share: share of the time without colour (infra-red), 0 to 1, looked at every two seconds.
-    damaged, repaired_times, resized: packets and frames that did not decode whole, timestamps put right, frames of
-        another size than the first.
+    damaged, repaired_times: packets and frames that did not decode whole, and timestamps put right.
     whole: nothing is missing or had to be repaired.
     note: the same in words, and what else is odd about the pictures; '' when nothing.
     """
@@ -127,7 +126,6 @@ class VideoFacts:
     grey_share: float
     damaged: int
     repaired_times: int
-    resized: int
     whole: bool
     note: str
 
@@ -202,7 +200,6 @@ def probe(path: Path) -> VideoFacts:
         grey_share=grey / max(looked, 1),
         damaged=tally[BAD_PACKETS] + tally[CORRUPT_FRAMES],
         repaired_times=tally[REPAIRED_TIMES],
-        resized=tally[RESIZED_FRAMES],
         whole=not notes,
         note="; ".join(notes + shown),
     )

@@ -192,7 +192,7 @@ class Runner:
             "files": sorted(path.name for path in scratch.iterdir() if path.is_file()),
             "seconds": round(seconds, 3),
             "notes": context.notes,
-            "sources_digest": self.source_digest(node),
+            "sources_digest": context.facts["code"],
             **_machine(self.sources.device),
         }
         (scratch / RECEIPT).write_text(json.dumps(receipt, indent=1, default=str), encoding="utf-8")

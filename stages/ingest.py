@@ -64,7 +64,6 @@ class IngestConfig(Settings):
 
 
 def run(ctx: Context) -> None:
-
     from stages.recording.inventory import inventory, n_days, problems, together, worth_knowing
 
     site: Site = ctx.source("site")

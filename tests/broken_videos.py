@@ -309,22 +309,22 @@ def truncated_mkv(folder: Path) -> Recording:
     return made
 
 
-def flipped_mp4(folder: Path) -> Recording:
-    made = even("flipped bytes in the middle, mp4", folder, "flipped.mp4", 200)
+def flipped(folder: Path, container: str) -> Recording:
+    made = even(f"flipped bytes in the middle, {container}", folder, f"flipped.{container}", 200)
     flip(made.files[0], 0.4, 0.5)
     return made
+
+
+def flipped_mp4(folder: Path) -> Recording:
+    return flipped(folder, "mp4")
 
 
 def flipped_mkv(folder: Path) -> Recording:
-    made = even("flipped bytes in the middle, mkv", folder, "flipped.mkv", 200)
-    flip(made.files[0], 0.4, 0.5)
-    return made
+    return flipped(folder, "mkv")
 
 
 def flipped_ts(folder: Path) -> Recording:
-    made = even("flipped bytes in the middle, ts", folder, "flipped.ts", 200)
-    flip(made.files[0], 0.4, 0.5)
-    return made
+    return flipped(folder, "ts")
 
 
 def damaged_start_mp4(folder: Path) -> Recording:

@@ -60,6 +60,11 @@ class Recording:
         fps = self.facts.get("fps") or 0.0
         return self.facts.get("lead_s", 0.0) + self.duration_s + (1 / fps if fps else 0.0)
 
+    def end_us(self, start_us: int | None = None) -> int:
+        """When its last frame goes, by its start as far as that is known, or by another one."""
+        start_us = self.start_us if start_us is None else start_us
+        return start_us + round(self.whole_s * self.scale * 1e6)
+
 
 def set_starts(recordings: list[Recording], site: Site) -> None:
     """Fill in ``start_us``, ``time_source`` and ``scale`` of every recording, camera by camera."""
@@ -140,9 +145,8 @@ def _stitch(in_order: list[Recording]) -> None:
     whole_seconds = all(r.start_us % 1_000_000 == 0 for r in in_order)
     error_us = round(_NAME_ERROR_S * 1e6) if whole_seconds else 50_000
     for before, recording in pairwise(in_order):
-        end_us = before.start_us + round(before.whole_s * before.scale * 1e6)
-        if abs(end_us - recording.start_us) <= error_us:
-            recording.start_us = end_us
+        if abs(before.end_us() - recording.start_us) <= error_us:
+            recording.start_us = before.end_us()
 
 
 def _from_names(named: list[tuple[Recording, NamedStart]], timezone: str) -> None:
@@ -157,8 +161,7 @@ def _from_names(named: list[tuple[Recording, NamedStart]], timezone: str) -> Non
         if name.again_us is not None and reached_us is not None and name.start_us < reached_us - 1_000_000:
             second.append((recording, name.again_us))
         else:
-            end_us = name.start_us + round(recording.whole_s * recording.scale * 1e6)
-            reached_us = end_us if reached_us is None else max(reached_us, end_us)
+            reached_us = max(recording.end_us(), reached_us or recording.end_us())
     for recording, again_us in second or _second_pass_alone(ordered):
         recording.start_us = again_us
         recording.notes.append(f"an hour that {timezone} had twice; taken for the second")
@@ -174,20 +177,15 @@ def _second_pass_alone(ordered: list[tuple[Recording, NamedStart]]) -> list[tupl
         name.start_us for r, name in ordered if name.again_us is None and name.start_us > last[0].start_us
     ]
     before = [r for r, name in ordered if name.again_us is None and name.start_us < first[0].start_us]
-    goes_on = bool(after) and abs(_end_us(last[0], last[1]) - min(after)) <= 2 * _NAME_ERROR_S * 1e6
-    came_from = bool(before) and abs(_end_us(before[-1]) - first[0].start_us) <= 2 * _NAME_ERROR_S * 1e6
+    goes_on = bool(after) and abs(last[0].end_us(last[1]) - min(after)) <= 2 * _NAME_ERROR_S * 1e6
+    came_from = bool(before) and abs(before[-1].end_us() - first[0].start_us) <= 2 * _NAME_ERROR_S * 1e6
     return doubled if goes_on and not came_from else []
-
-
-def _end_us(recording: Recording, start_us: int | None = None) -> int:
-    start_us = recording.start_us if start_us is None else start_us
-    return start_us + round(recording.whole_s * recording.scale * 1e6)
 
 
 def _one_after_another(recordings: list[Recording], start_us: int, source: str) -> None:
     for recording in recordings:
         recording.start_us, recording.time_source = start_us, source
-        start_us += round(recording.whole_s * recording.scale * 1e6)
+        start_us = recording.end_us()
 
 
 def _from_containers(recordings: list[Recording]) -> bool:

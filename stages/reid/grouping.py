@@ -219,8 +219,7 @@ def dense_prior(
         possible[i, j] = possible[j, i] = prior.gate
     if n:
         own = np.array([camera_clock_std_s(site, c, clock_std_s) for c in camera])
-        clocks = np.hypot(own[:, None], own[None, :]).ravel()
-        possible &= same_day(site, np.repeat(start, n), np.tile(start, n), clocks).reshape(n, n)
+        possible &= same_day(site, start[:, None], start[None, :], np.hypot(own[:, None], own[None, :]))
         a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
         possible[a, b] = possible[b, a] = False
     return log_prior, possible

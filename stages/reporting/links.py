@@ -37,10 +37,11 @@ class Link:
 
 
 def crossings(table: pd.DataFrame) -> pd.DataFrame:
-    """One row each time a person was seen in another camera next: from_, to, seconds (end to start; below 0 where both saw).
+    """One row each time a person was seen in another camera next: from_, to, seconds (end to start; below 0 where both saw),
+    person.
 
     Args:
-        table: from `people.gather`.
+        table: TRACKLETS with identity, as from `people.gather`.
     """
     seen = table[table.identity != NOBODY].sort_values(
         ["identity", "t_start_us", "tracklet_id"], kind="stable"
@@ -52,6 +53,7 @@ def crossings(table: pd.DataFrame) -> pd.DataFrame:
             "from_": seen.camera_id[moved].astype(str),
             "to": after.camera_id[moved].astype(str),
             "seconds": (after.t_start_us[moved] - seen.t_end_us[moved]) / 1e6,
+            "person": seen.identity[moved],
         }
     ).reset_index(drop=True)
 

@@ -16,6 +16,7 @@ from camera_topology.offsets import Offsets, clock_offsets
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import IDENTITIES, TRACKLETS
+from stages.reporting.links import crossings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,17 +46,8 @@ class Way:
 
 def walks(tracklets: pd.DataFrame, identities: pd.DataFrame, window_s: float = WINDOW_S) -> pd.DataFrame:
     """from_, to, seconds, person: from each sighting to the person's next one, where that is in another camera."""
-    import pandas as pd
-
-    seen = tracklets.merge(identities[["tracklet_id", "identity"]], on="tracklet_id")
-    seen = seen.sort_values(["identity", "t_start_us", "tracklet_id"], kind="stable")
-    after = seen.groupby("identity")[["camera_id", "t_start_us"]].shift(-1)
-    seconds = (after.t_start_us - seen.t_end_us) / 1e6
-    moved = after.camera_id.notna() & (after.camera_id != seen.camera_id) & (seconds <= window_s)
-    return pd.DataFrame(
-        {"from_": seen.camera_id[moved].astype(str), "to": after.camera_id[moved].astype(str), "seconds": seconds[moved],
-         "person": seen.identity[moved]}
-    ).reset_index(drop=True)  # fmt: skip
+    moves = crossings(tracklets.merge(identities[["tracklet_id", "identity"]], on="tracklet_id"))
+    return moves[moves.seconds <= window_s].reset_index(drop=True)
 
 
 def ways(found: pd.DataFrame, site: Site) -> list[Way]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camera_topology.prior import PairPrior, certain_negatives, pair_prior
+from camera_topology.prior import PairPrior, certain_negatives, pair_prior, same_day
 from camera_topology.schema import SiteFile
 from camera_topology.site import Site, load
 from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR, histogram_density, histogram_log_ratio
@@ -237,3 +237,25 @@ def test_no_true_pair_of_the_market_site_is_gated_or_called_different(footage: P
     assert np.median(found.log_prior[true]) > -0.1
     negatives = certain_negatives(where, camera, start, end, clock_std_s=dict.fromkeys(where.cameras, 1.0))
     assert len(negatives) > 500 and (pid[negatives[:, 0]] != pid[negatives[:, 1]]).all()
+
+
+def test_nobody_is_joined_across_days_unless_asked_or_the_day_is_unknown() -> None:
+    """A day begins at four: 23:50 and 00:10 are one, 03:50 and 04:10 are two."""
+    hours = np.array([23.8, 24.2, 27.8, 28.2, 52.5])
+    t_us = (hours * 3600 * S).astype(np.int64)
+    here = site()
+    known = np.zeros((5, 5))
+    found = same_day(here, t_us[:, None], t_us[None, :], known)
+    wanted = np.array([[(a - 4) // 24 == (b - 4) // 24 for b in hours] for a in hours])
+    assert (found == wanted).all() and not found.all()
+    flat = same_day(here, np.repeat(t_us, 5), np.tile(t_us, 5), known.ravel())
+    assert (flat.reshape(5, 5) == found).all()
+    assert same_day(here, t_us[:, None], t_us[None, :], known + 1e5).all()
+    asked = Site(SiteFile.model_validate({"defaults": {"across_days": True}}))
+    assert same_day(asked, t_us[:, None], t_us[None, :], known).all()
+    assert same_day(here, t_us[:0], t_us[:0], known[:0, 0]).shape == (0,)
+    minute = (
+        one(here, "A", (0, 10), "B", (60, 70)).gate[0],
+        one(here, "A", (0, 10), "B", (90_000, 90_010)).gate[0],
+    )
+    assert minute == (True, False)

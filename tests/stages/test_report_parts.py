@@ -52,7 +52,12 @@ def test_a_way_is_taken_from_one_camera_to_the_next() -> None:
         (-1, "b", 9, 10),
     )
     moves = links.crossings(table)
-    assert moves.to_dict("list") == {"from_": ["a", "b"], "to": ["b", "a"], "seconds": [11.0, -1.0]}
+    assert moves.to_dict("list") == {
+        "from_": ["a", "b"],
+        "to": ["b", "a"],
+        "seconds": [11.0, -1.0],
+        "person": [1, 1],
+    }
     assert links.crossings(table[:0]).empty
 
 
