@@ -24,7 +24,8 @@ from benchmarks.result import finish, machine
 from camera_topology.schema import SiteFile
 from camera_topology.site import Site, without_file
 from data.synthetic.network import Network, NetworkSettings, build_network, site_values
-from stages.reid.grouping import GroupingConfig, dense_prior, identify, weigh
+from stages.reid.grouping import GroupingConfig, identify, weigh
+from stages.reid.time_prior import dense_prior
 from stages.topology.learn import walks
 
 Scores = tuple[float, float, float]
@@ -92,11 +93,11 @@ def site_of(values: dict[str, Any]) -> Site:
 def put_together(network: Network, site: Site, times: bool = True) -> Scores:
     """Precision, recall and F of pairs of two cameras put into one person; ``times`` False learns nothing from times."""
     tracklets = network.tracklets
-    log_prior, possible = dense_prior(site, tracklets, dict.fromkeys(network.cameras, 0.5))
+    prior = dense_prior(site, tracklets, dict.fromkeys(network.cameras, 0.5))
     none = np.zeros((0, network.features.shape[1]))
     halves = none, none, np.zeros(0, np.int64)
     with nullcontext() if times else patch("stages.reid.evidence.learned_times", return_value=None):
-        evidence = weigh(network.features, halves, tracklets, log_prior, possible, GroupingConfig())
+        evidence = weigh(network.features, halves, tracklets, prior, GroupingConfig())
     identities = identify(tracklets, evidence.log_odds).set_index("tracklet_id").identity
     return pair_scores(
         identities[tracklets.tracklet_id].to_numpy(),

@@ -30,11 +30,13 @@ _DAY_UNKNOWN_S = 43200.0
 
 @dataclass(frozen=True)
 class PairPrior:
-    """Per pair, all (M,): ``gate`` False where impossible; ``log_prior`` in [ln 1e-4, 0]; ``transit_time_s``."""
+    """Per pair, all (M,): ``gate`` False where impossible; ``log_prior`` in [ln 1e-4, 0]; ``transit_time_s``; ``ruled_out``
+    where nothing but the site file's word makes it impossible (a forbidden way, or one too long for the time)."""
 
     gate: NDArray[np.bool_]
     log_prior: FloatArray
     transit_time_s: FloatArray
+    ruled_out: NDArray[np.bool_]
 
 
 def pair_prior(
@@ -84,10 +86,10 @@ def pair_prior(
         here = code == number
         log_prior[here] = histogram_log_ratio(time_s[here], edges, counts, float(table.clock_std_s[number]))
     same = a == b
-    gate = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
-    gate = np.where(same, time_s > 0, gate) & same_day(site, start_a_us, start_b_us, clock)
+    walkable = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
+    certain = np.where(same, time_s > 0, True) & same_day(site, start_a_us, start_b_us, clock)
     log_prior = np.where(same, 0.0, np.where(table.possible[code], log_prior, LOG_FLOOR))
-    return PairPrior(gate, log_prior, time_s)
+    return PairPrior(certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable)
 
 
 def same_day(

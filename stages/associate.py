@@ -83,7 +83,7 @@ STAGE = Stage(
     extra_inputs=(MODEL, CAMERA_LABELS),
     outputs=(ASSOCIATIONS, PSEUDO_LABELS),
     config=Settings,  # the method's own, see pipeline.graph
-    version=3,
+    version=4,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "judged", "seed", "device"),
 )

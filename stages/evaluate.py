@@ -363,7 +363,7 @@ STAGE = Stage(
     ),
     outputs=(RANKINGS, CONFUSIONS, MEASURES),
     config=EvaluateConfig,
-    version=6,
+    version=7,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "purged", "seed", "device"),
     extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),

@@ -270,7 +270,7 @@ STAGE = Stage(
     extra_inputs=(MODEL,),
     outputs=(EXPORTS, GALLERY),
     config=ExportConfig,
-    version=2,
+    version=3,
     run=run,
     sources=("site.prior", "cut", "weights", "device"),
 )

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Stage
-from stages.reid.grouping import GroupingConfig, dense_prior, identify, weigh_tracklets
+from stages.reid.grouping import GroupingConfig, identify, weigh_tracklets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,13 @@ def run(context: Context) -> None:
         prior_sharpness=evidence.matches.sharpness,
     )  # fmt: skip
     context.say(f"{len(tracklets)} tracklets are {len(people)} people, {shared} of them in several cameras")
+    doubted = sorted(way for way, trust in evidence.trust.items() if trust < 0.5)
+    context.note(ways_told=len(evidence.trust), ways_doubted=[f"{a} → {b}" for a, b in doubted])
+    if doubted:
+        context.say(
+            f"for {len(doubted)} of {len(evidence.trust)} ways the times learned here fit better than the site file's and are "
+            f"used instead; `trackweave topology learn --run {context.run_dir}` shows both"
+        )
 
 
 def _select(context: Context, site: Site, out: Path) -> None:
@@ -94,6 +101,7 @@ def _select(context: Context, site: Site, out: Path) -> None:
     from stages.reid.averaging import mean_network
     from stages.reid.health import select_rounds
     from stages.reid.model import checkpoint_beside, start_checkpoint
+    from stages.reid.time_prior import dense_prior
     from stages.reid.training_part import training_footage
 
     config: IdentifyConfig = context.settings
@@ -103,11 +111,17 @@ def _select(context: Context, site: Site, out: Path) -> None:
     footage = training_footage(context)
     used, signals = "last", [float("nan")] * len(states)
     if config.signal != "last" and len(footage.tracklets) > 1:
-        log_prior, possible = dense_prior(site, footage.tracklets, footage.clock_std_s)
+        prior = dense_prior(site, footage.tracklets, footage.clock_std_s)
         for used in dict.fromkeys((config.signal, "split_rank1")):
             signals = [
                 health_signal(
-                    context, used, checkpoint, footage.tracklets, footage.crops, log_prior, possible
+                    context,
+                    used,
+                    checkpoint,
+                    footage.tracklets,
+                    footage.crops,
+                    prior.log_prior,
+                    prior.possible,
                 )
                 for _, checkpoint in context.progress(states, "selecting the model")
             ]
@@ -217,7 +231,7 @@ STAGE = Stage(
     extra_inputs=(MODEL,),
     outputs=(IDENTITIES, SELECTION),
     config=IdentifyConfig,
-    version=3,
+    version=4,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "gallery", "judged", "seed", "device"),
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from camera_topology.site import Site
+    from stages.reid.time_prior import TimePrior
 
 _TELLING = 0.02  # a prior that varies by less tells nobody apart
 
@@ -51,14 +52,13 @@ OF_GROUPS = {
 class Unseen:
     """Tracklets of the held-out time: T rows of TRACKLETS sorted by id, their N crops sorted by tracklet and time.
 
-    index: (N,) tracklet of each crop; log_prior, possible: (T, T), see `stages.reid.grouping.dense_prior`.
+    index: (N,) tracklet of each crop; prior: of all pairs of tracklets.
     """
 
     tracklets: pd.DataFrame
     crops: pd.DataFrame
     index: Ints
-    log_prior: Floats
-    possible: Bools
+    prior: TimePrior
 
     @property
     def camera(self) -> npt.NDArray[np.str_]:
@@ -72,13 +72,13 @@ def unseen(
     """At most ``most`` of the tracklets that have crops, evenly spread in time, with what time and place say of their pairs."""
     import pandas as pd
 
-    from stages.reid.grouping import dense_prior
+    from stages.reid.time_prior import dense_prior
 
     own = tracklets[tracklets.tracklet_id.isin(crops.tracklet_id)].sort_values(["t_start_us", "tracklet_id"])
     own = own[evenly(pd.Series(0, own.index), most)].sort_values("tracklet_id", ignore_index=True)
     crops = crops[crops.tracklet_id.isin(own.tracklet_id)].reset_index(drop=True)
     index = np.searchsorted(own.tracklet_id.to_numpy(str), crops.tracklet_id.to_numpy(str))
-    return Unseen(own, crops, index, *dense_prior(site, own, clock_std_s))
+    return Unseen(own, crops, index, dense_prior(site, own, clock_std_s))
 
 
 def describe(world: Unseen, features: Floats) -> tuple[Floats, Halves]:
@@ -100,12 +100,12 @@ def tracklet_values(
     """
     camera, t_us = world.camera, world.crops.t_utc_us.to_numpy()
     distance = euclidean_distances(means, means).astype(np.float64)
-    lift, links = time_lift(means, camera, world.log_prior, world.possible)
+    lift, links = time_lift(means, camera, world.prior.log_prior, world.prior.possible)
     values = {
         "time_lift": lift,
         "split_halves": half_hits(*parts, camera),
         "split_crops": split_hits(features, world.index, t_us, len(camera)),
-        "possible_neighbour": possible_neighbours(distance, world.possible),
+        "possible_neighbour": possible_neighbours(distance, world.prior.possible),
         "cycle": cycles(distance, camera),
     }
     return values, links
@@ -254,6 +254,6 @@ def groups(world: Unseen, means: Floats, parts: Halves) -> npt.NDArray[np.int64]
     from stages.reid.grouping import GroupingConfig, identify, weigh
 
     config = GroupingConfig.model_validate({})
-    evidence = weigh(means, parts, world.tracklets, world.log_prior, world.possible, config)
+    evidence = weigh(means, parts, world.tracklets, world.prior, config)
     label = identify(world.tracklets, evidence.log_odds).set_index("tracklet_id").identity
     return label[world.tracklets.tracklet_id].to_numpy(np.int64) - 1

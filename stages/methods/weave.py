@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from stages.reid.samplers import Batch
 
-VERSION = 2
+VERSION = 3
 ROUNDS = 3
 
 

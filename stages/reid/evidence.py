@@ -4,8 +4,9 @@ Two clues that know nothing of each other calibrate one another. Tracklets of tw
 appearance alone* are a mixture: true matches, whose times fit the prior, and wrong ones, whose times are those of any
 pair. Their times therefore tell how many of them are true (a health signal of the network), how sharp the prior really
 is on this site, and how far apart two tracklets of one person usually look. Nearly all pairs of a site are different
-persons, which gives the other side of both ratios. Of cameras whose ways nobody described the times are learned from the
-same matches (`stages.reid.learned_times`).
+persons, which gives the other side of both ratios. The same matches teach how long people really take
+(`stages.reid.learned_times`), which stands in where the site file says nothing, and where its account does not fit
+(`stages.reid.trust`): so a wrong file costs little.
 
 Measured on market-site's true tracklets (160 and 159, OSNet x0.25, ten crops each): clustering on these log-odds at
 threshold 0 gives pairwise F 0.85 / 0.79 (morning / afternoon) from MSMT17 weights and 0.57 / 0.51 from ImageNet weights;
@@ -21,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.reid.association import Bools, Floats, Ints, euclidean_distances, mutual_nearest
-from stages.reid.learned_times import learned_times
+from stages.reid.learned_times import LearnedTimes, learned_times
+from stages.reid.time_prior import TimePrior
+from stages.reid.trust import directed_ways, trust_in_file
 
 Matrix = npt.NDArray[np.float64]
 
@@ -162,12 +165,17 @@ def appearance_matches(
 
 @dataclass(frozen=True)
 class Evidence:
-    """log_odds: (N, N), -inf where two tracklets cannot be one person; and what it was made of."""
+    """log_odds: (N, N), -inf where two tracklets cannot be one person; and what it was made of.
+
+    trust: (from, to) → probability that the site file is right about the way, for ways that it describes and that matches
+    tell of.
+    """
 
     log_odds: Matrix
     across: Appearance
     within: Appearance
     matches: Matches
+    trust: dict[tuple[str, str], float]
 
 
 def pair_evidence(
@@ -176,8 +184,7 @@ def pair_evidence(
     camera: npt.NDArray[np.generic],
     t_start_s: Floats,
     t_end_s: Floats,
-    log_prior: Floats,
-    possible: Bools,
+    prior: TimePrior,
     *,
     outlier_share: float = 0.02,
     fragment_gap_s: float = 3.0,
@@ -190,8 +197,7 @@ def pair_evidence(
         features: (N, D) L2-normalised, centred by camera where that helps.
         halves: two (K, D) arrays, the first and last part of the same K tracklets, treated as ``features`` are.
         camera: (N,); t_start_s, t_end_s: (N,) s.
-        log_prior: (N, N) spatio-temporal log-prior with peak 0, read for pairs across cameras.
-        possible: (N, N) False where two tracklets certainly are two persons.
+        prior: what the site file and the clocks say of each pair.
         outlier_share: share of true pairs whose time does not follow the prior: bounds how much time can say.
         fragment_gap_s: usual gap between two tracklets of one person that a tracker lost in one camera, s.
         reentry_share: the same as outlier_share for two tracklets of one camera: who comes back later.
@@ -199,20 +205,52 @@ def pair_evidence(
             fit third ones. One view is compared with itself there, so this evidence outweighs that of other cameras.
     """
     n = len(features)
-    camera, possible = np.asarray(camera), np.asarray(possible, bool) & ~np.eye(n, dtype=bool)
+    camera, certain = (
+        np.asarray(camera),
+        np.asarray(prior.possible | prior.ruled_out) & ~np.eye(n, dtype=bool),
+    )
     d = euclidean_distances(features, features).astype(np.float64)
     same_camera = camera[:, None] == camera[None, :]
     gap = np.maximum(t_start_s[None, :] - t_end_s[:, None], t_start_s[:, None] - t_end_s[None, :])
-    s = np.where(same_camera, np.maximum(gap, 0) / fragment_gap_s, surprise(log_prior))
+    s = np.where(same_camera, np.maximum(gap, 0) / fragment_gap_s, surprise(prior.log_prior))
     chance = background(s, camera)
-    matches = appearance_matches(np.where(possible, d, np.inf), s, chance, camera)
-    undescribed = ~same_camera & ~time_is_known(s, camera)
-    at = undescribed[matches.pairs[:, 0], matches.pairs[:, 1]]
-    learned = learned_times(matches.pairs[at], camera, t_start_s, t_end_s, possible, outlier_share)
+    described = ~same_camera & time_is_known(s, camera)
+    names, way = directed_ways(camera, t_start_s, t_end_s)
+
+    def told(sharpness: float) -> Matrix:
+        """How much likelier each pair's time is for one person than for any two, by the site file."""
+        ratio = np.ones((n, n))
+        for wanted, deviation, rest in (
+            (same_camera, 1.0, reentry_share),
+            (described, sharpness, outlier_share),
+        ):
+            likelihood = _half_normal(deviation)[_bin(s[wanted])] / chance[wanted]
+            ratio[wanted] = (1 - rest) * likelihood + rest
+        ratio[prior.ruled_out] = outlier_share
+        return ratio
+
+    # What the file alone rules out may be a match, until the file is believed.
+    matches = appearance_matches(np.where(certain, d, np.inf), s, chance, camera)
+    learned = learned_times(matches.pairs, camera, t_start_s, t_end_s, certain, outlier_share)
+    shut = _shut(prior.ruled_out, certain, way, len(names) ** 2)
+    believed, trust = described.astype(np.float64), np.ones(len(names) ** 2)
     if learned is not None:
-        weight = matches.weight.copy()
-        weight[at] = learned.weight
-        matches = replace(matches, weight=weight)
+        a, b = matches.pairs[described[tuple(matches.pairs.T)]].T
+        trust = trust_in_file(
+            told(matches.sharpness)[a, b], np.exp(learned.log_ratio[a, b]), way[a, b], shut[way[a, b]], len(trust),
+            learned.wrong_share,
+        )  # fmt: skip
+        believed = np.where(described, trust[way], 0.0)
+    walked = np.unique(way[tuple(matches.pairs.T)][described[tuple(matches.pairs.T)]])
+    ruled_out = prior.ruled_out & (believed >= 0.5)
+    if ruled_out.any():
+        matches = appearance_matches(np.where(certain & ~ruled_out, d, np.inf), s, chance, camera)
+    ratio = told(matches.sharpness)
+    if learned is not None:
+        ratio = np.where(same_camera, ratio, believed * ratio + (1 - believed) * np.exp(learned.log_ratio))
+        matches = _reweighed(matches, believed, learned)
+    # Nobody is faster than the fastest walker; but whoever went a forbidden way may have gone another.
+    possible = certain & ~(ruled_out & ~shut[way])
 
     halved = float(np.linalg.norm(halves[0] - halves[1], axis=1).mean()) if len(halves[0]) else None
     upper = np.triu(np.ones((n, n), bool), 1)
@@ -220,18 +258,26 @@ def pair_evidence(
     across = _appearance(d[upper & ~same_camera], near, matches.weight, halved)
     within = _appearance(d[upper & same_camera], np.zeros(0), np.zeros(0), halved, across)
 
-    time = np.empty((n, n))
-    for wanted, sharpness, rest in (
-        (same_camera, 1.0, reentry_share),
-        (~same_camera, matches.sharpness, outlier_share),
-    ):
-        likelihood = _half_normal(sharpness)[_bin(s[wanted])] / chance[wanted]
-        time[wanted] = np.log((1 - rest) * likelihood + rest)
-    time[undescribed] = 0.0 if learned is None else learned.log_ratio[undescribed]
     looks = np.where(same_camera, within.log_odds(d), across.log_odds(d))
-    log_odds = np.where(possible, looks + time, -np.inf)
+    log_odds = np.where(possible, looks + np.log(ratio), -np.inf)
     log_odds[same_camera & (log_odds < within_min_log_odds)] = -np.inf
-    return Evidence(log_odds, across, within, matches)
+    by_name = {(names[w // len(names)], names[w % len(names)]): float(trust[w]) for w in walked}
+    return Evidence(log_odds, across, within, matches, by_name)
+
+
+def _shut(ruled_out: Bools, certain: Bools, way: npt.NDArray[np.int64], n_ways: int) -> Bools:
+    """(W,) whether the site file lets nobody take the way."""
+    return np.asarray(
+        np.bincount(way[ruled_out], minlength=n_ways) == np.bincount(way[certain], minlength=n_ways)
+    )
+
+
+def _reweighed(matches: Matches, believed: Matrix, learned: LearnedTimes) -> Matches:
+    """The same matches, each judged by the account of its time that is believed."""
+    at = tuple(matches.pairs.T)
+    same = (1 - learned.wrong_share) * np.exp(learned.log_ratio[at])
+    weight = believed[at] * matches.weight + (1 - believed[at]) * same / (same + learned.wrong_share)
+    return replace(matches, weight=weight)
 
 
 def picture_appearance(

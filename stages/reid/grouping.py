@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from camera_topology.site import Site
     from stages.reid.evidence import Evidence
+    from stages.reid.time_prior import TimePrior
 
 
 CERTAIN = (
@@ -77,12 +78,13 @@ def weigh_tracklets(
     judged: see `obey`.
     """
     from stages.reid.features import tracklet_features
+    from stages.reid.time_prior import dense_prior
 
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    log_prior, possible = dense_prior(site, tracklets, clock_std_s)
-    evidence = weigh(means, halves(features, crops, tracklets), tracklets, log_prior, possible, config)
+    prior = dense_prior(site, tracklets, clock_std_s)
+    evidence = weigh(means, halves(features, crops, tracklets), tracklets, prior, config)
     obey(evidence.log_odds, list(tracklets.tracklet_id), judged)
-    return Weighed(means, log_prior, evidence)
+    return Weighed(means, prior.log_prior, evidence)
 
 
 def obey(
@@ -106,8 +108,7 @@ def weigh(
     features: npt.NDArray[np.floating],
     halves: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.integer]],
     tracklets: pd.DataFrame,
-    log_prior: npt.NDArray[np.floating],
-    possible: npt.NDArray[np.bool_],
+    prior: TimePrior,
     config: GroupingConfig,
 ) -> Evidence:
     """Log-odds of "same person" for every pair of tracklets; see `stages.reid.evidence`.
@@ -115,14 +116,16 @@ def weigh(
     Args:
         features: (T, D) L2-normalised, row i for tracklet i; a row of zeros (no crops) is linked to nobody.
         halves: first and last part of K tracklets, (K, D) each, and (K,) which tracklets they are.
-        log_prior, possible: (T, T), see `dense_prior`.
+        prior: see `stages.reid.time_prior`.
     """
     import numpy as np
 
     from stages.reid.evidence import camera_centres, centred, pair_evidence
+    from stages.reid.time_prior import TimePrior
 
     camera = tracklets.camera_id.to_numpy(str)
     seen = np.linalg.norm(features, axis=1) > 0
+    both = seen[:, None] & seen[None, :]
     centres = np.zeros(features.shape)
     if config.centre_cameras and seen.any():
         centres[seen] = camera_centres(features[seen], camera[seen])
@@ -131,7 +134,7 @@ def weigh(
     end = (tracklets.t_end_us - tracklets.t_start_us.min()).to_numpy(np.float64) / 1e6
     return pair_evidence(
         centred(features, centres), (centred(first, centres[which]), centred(last, centres[which])),
-        camera, start, end, log_prior, possible & seen[:, None] & seen[None, :],
+        camera, start, end, TimePrior(prior.log_prior, prior.possible & both, prior.ruled_out & both),
         outlier_share=config.outlier_share, fragment_gap_s=config.fragment_gap_s,
         reentry_share=config.reentry_share, within_min_log_odds=config.within_min_log_odds,
     )  # fmt: skip
@@ -191,38 +194,6 @@ def confidences(
     means[np.arange(n), labels] = -np.inf
     rival = means.max(1)
     return np.asarray(expit(own - np.where(own_size > 0, np.maximum(rival, min_log_odds), rival)))
-
-
-def dense_prior(
-    site: Site, tracklets: pd.DataFrame, clock_std_s: Mapping[str, float] | None = None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """(T, T) log-prior across cameras, and (T, T) whether two tracklets can be one person at all.
-
-    clock_std_s: camera → uncertainty of its clock, s. Memory grows with the square: 3,000 tracklets take some 300 MB.
-    """
-    import numpy as np
-
-    from camera_topology.prior import camera_clock_std_s, certain_negatives, pair_prior, same_day
-
-    n = len(tracklets)
-    camera = tracklets.camera_id.to_numpy()
-    start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
-    log_prior, possible = np.zeros((n, n)), ~np.eye(n, dtype=bool)
-    i, j = np.triu_indices(n, 1)
-    across = camera[i] != camera[j]
-    i, j = i[across], j[across]
-    if len(i):
-        prior = pair_prior(
-            site, camera[i], start[i], end[i], camera[j], start[j], end[j], clock_std_s=clock_std_s
-        )
-        log_prior[i, j] = log_prior[j, i] = prior.log_prior
-        possible[i, j] = possible[j, i] = prior.gate
-    if n:
-        own = np.array([camera_clock_std_s(site, c, clock_std_s) for c in camera])
-        possible &= same_day(site, start[:, None], start[None, :], np.hypot(own[:, None], own[None, :]))
-        a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
-        possible[a, b] = possible[b, a] = False
-    return log_prior, possible
 
 
 def halves(

@@ -1,4 +1,4 @@
-"""How long people take between two cameras that nobody described, learned from who looks alike.
+"""How long people take between two cameras, learned from who looks alike.
 
 Tracklets of two cameras that are mutually nearest by looks are a mixture: one person seen twice, whose time follows the ways of
 the site, and two people, whose time is that of any pair. Where the mixture differs from any pair is where true times are: so
@@ -36,10 +36,11 @@ _LEAN = 16.0  # matches that the histogram of all cameras weighs in that of two
 @dataclass(frozen=True)
 class LearnedTimes:
     """log_ratio: (N, N) log of how much likelier each pair's time is for one person than for any two, 0 where not learned.
-    weight: (M,) probability that each match is one person."""
+    weight: (M,) probability that each match is one person. wrong_share: of matches that are two people."""
 
     log_ratio: Matrix
     weight: Matrix
+    wrong_share: float
 
 
 def learned_times(
@@ -88,7 +89,7 @@ def learned_times(
             weight[m] = (1 - wrong) * np.exp(alone) / ((1 - wrong) * np.exp(alone) + wrong)
         log_ratio[np.ix_(a, b)] = block
         log_ratio[np.ix_(b, a)] = block.T
-    return LearnedTimes(log_ratio, weight)
+    return LearnedTimes(log_ratio, weight, wrong)
 
 
 def time_bins(t_start_s: Floats, t_end_s: Floats) -> npt.NDArray[np.int64]:

@@ -21,6 +21,7 @@ from stages.reid.evidence import (
     surprise,
 )
 from stages.reid.grouping import confidences, identify, weigh
+from stages.reid.time_prior import TimePrior
 from tests.tables import whole_files
 
 
@@ -66,6 +67,11 @@ def walkway(seed, people=14, cameras=3, noise=0.35, every_s=25.0, walk_s=60.0, d
     return table, tracklets, unit(first + last), (first, last, np.arange(n)), log_prior, possible
 
 
+def prior_of(log_prior, possible):
+    """What the clocks and the file say, the file ruling nothing out on its own."""
+    return TimePrior(log_prior, possible, np.zeros(possible.shape, bool))
+
+
 def pair_f1(labels, pid):
     same = labels[:, None] == labels[None]
     true = pid[:, None] == pid[None]
@@ -76,7 +82,7 @@ def pair_f1(labels, pid):
 
 def identities_of(world, config=None):
     _, tracklets, features, halves, log_prior, possible = world
-    evidence = weigh(features, halves, tracklets, log_prior, possible, config or IdentifyConfig())
+    evidence = weigh(features, halves, tracklets, prior_of(log_prior, possible), config or IdentifyConfig())
     found = identify(tracklets, evidence.log_odds)
     return found.set_index("tracklet_id").loc[tracklets.tracklet_id]
 
@@ -127,7 +133,7 @@ def test_renumbering_changes_nothing_and_the_impossible_is_never_joined(seed):
     n = len(tracklets)
     barred = np.triu(rng.random((n, n)) < 0.2, 1)
     possible = possible & ~(barred | barred.T)
-    evidence = weigh(features, halves, tracklets, log_prior, possible, IdentifyConfig())
+    evidence = weigh(features, halves, tracklets, prior_of(log_prior, possible), IdentifyConfig())
     found = identify(tracklets, evidence.log_odds)
     label = found.set_index("tracklet_id").identity.loc[tracklets.tracklet_id].to_numpy()
     same = (label[:, None] == label[None]) & ~np.eye(n, dtype=bool)
@@ -135,7 +141,7 @@ def test_renumbering_changes_nothing_and_the_impossible_is_never_joined(seed):
     new = rng.permutation(n)
     again = weigh(
         features[new], (halves[0][new], halves[1][new], np.arange(n)), tracklets.iloc[new].reset_index(drop=True),
-        log_prior[np.ix_(new, new)], possible[np.ix_(new, new)], IdentifyConfig(),
+        prior_of(log_prior[np.ix_(new, new)], possible[np.ix_(new, new)]), IdentifyConfig(),
     )  # fmt: skip
     other = identify(tracklets.iloc[new].reset_index(drop=True), again.log_odds)
     pd.testing.assert_frame_equal(found, other, rtol=1e-3, atol=1e-3)
@@ -146,7 +152,9 @@ def test_few_tracklets(n, tmp_path):
     _, tracklets, features, halves, log_prior, possible = walkway(0)
     halves = (halves[0][:n], halves[1][:n], np.arange(n))
     few = tracklets.iloc[:n].reset_index(drop=True)
-    evidence = weigh(features[:n], halves, few, log_prior[:n, :n], possible[:n, :n], IdentifyConfig())
+    evidence = weigh(
+        features[:n], halves, few, prior_of(log_prior[:n, :n], possible[:n, :n]), IdentifyConfig()
+    )
     found = identify(few, evidence.log_odds)
     assert len(found) == n and found.confidence.between(0, 1).all()
     schema.write(IDENTITIES, found, tmp_path / "identities.parquet")
@@ -174,7 +182,7 @@ def test_one_person_in_two_cameras_is_one_and_a_companion_is_not():
     )
     possible = np.ones((3, 3), bool)
     possible[1, 2] = possible[2, 1] = False
-    evidence = weigh(looks, halves, tracklets, np.zeros((3, 3)), possible, IdentifyConfig())
+    evidence = weigh(looks, halves, tracklets, prior_of(np.zeros((3, 3)), possible), IdentifyConfig())
     assert identify(tracklets, evidence.log_odds).identity.tolist() == [1, 1, 2]
 
 
@@ -320,8 +328,8 @@ def test_evidence_needs_no_prior_to_be_finite():
     x = unit(rng.normal(size=(6, 8)))
     none = np.zeros((0, 8))
     found = pair_evidence(
-        x, (none, none), np.repeat(["a", "b"], 3), np.arange(6.0) * 60, np.arange(6.0) * 60 + 5, np.zeros((6, 6)),
-        np.ones((6, 6), bool),
+        x, (none, none), np.repeat(["a", "b"], 3), np.arange(6.0) * 60, np.arange(6.0) * 60 + 5,
+        prior_of(np.zeros((6, 6)), np.ones((6, 6), bool)),
     )  # fmt: skip
     across = found.log_odds[:3, 3:]
     assert np.isfinite(across).all() and (found.log_odds == found.log_odds.T).all()
@@ -463,27 +471,25 @@ def test_the_stage_runs_on_a_run_folder(tmp_path, cameras):
 
 def test_a_clock_that_was_assumed_says_nothing_by_the_file(tmp_path, monkeypatch):
     from camera_topology.site import load
-    from stages.identify import dense_prior
+    from stages.reid.time_prior import dense_prior
 
     file = tmp_path / "site.yaml"
     file.write_text("cameras: [{id: c0}, {id: c1}, {id: c2}]\nlinks: [{from: c0, to: c1, distance_m: 75}]\n")
     table, tracklets, features, halves, _, _ = walkway(0)
-    trusted, possible = dense_prior(load(file), tracklets, {"c0": 0.5, "c1": 0.5})
-    assumed, _ = dense_prior(load(file), tracklets, {"c0": 1e6, "c1": 0.5})
+    trusted = dense_prior(load(file), tracklets, {"c0": 0.5, "c1": 0.5})
+    assumed = dense_prior(load(file), tracklets, {"c0": 1e6, "c1": 0.5})
     camera = table.camera.to_numpy()
     pair = np.ix_(camera == 0, camera == 1)
-    assert np.ptp(trusted[pair]) > 1
+    assert np.ptp(trusted.log_prior[pair]) > 1
     # What is learned from looks needs no file, and is another matter: test_learned_times.
     monkeypatch.setattr("stages.reid.evidence.learned_times", lambda *_: None)
-    for log_prior in (trusted, assumed):
-        evidence = weigh(
-            features, halves, tracklets, log_prior, possible, IdentifyConfig(centre_cameras=False)
-        )
+    for prior in (trusted, assumed):
+        evidence = weigh(features, halves, tracklets, prior, IdentifyConfig(centre_cameras=False))
         d = np.linalg.norm(features[:, None] - features[None], axis=2)
         time = evidence.log_odds - evidence.across.log_odds(d)
         says = np.ptp(time[pair][np.isfinite(time[pair])]) > 1
-        assert says == (log_prior is trusted)
+        assert says == (prior is trusted)
         unlisted = time[np.ix_(camera == 0, camera == 2)]
         assert np.allclose(unlisted[np.isfinite(unlisted)], 0, atol=1e-3)
-    together = (camera[:, None] == camera[None]) & ~possible
-    assert together[np.eye(len(camera), dtype=bool)].all() and possible[pair].any()
+    together = (camera[:, None] == camera[None]) & ~trusted.possible
+    assert together[np.eye(len(camera), dtype=bool)].all() and trusted.possible[pair].any()

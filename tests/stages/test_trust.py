@@ -1,0 +1,109 @@
+"""How far a site file is believed: right ones are, wrong ones are healed by what people did."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.topology import put_together, site_of
+from camera_topology.site import without_file
+from data.synthetic.network import Network, NetworkSettings, build_network, site_values
+from stages.reid.grouping import GroupingConfig, weigh
+from stages.reid.time_prior import dense_prior
+from stages.reid.trust import directed_ways, trust_in_file
+
+
+def by_hand(told, learned, way, shut, n_ways, wrong):
+    """The same, one match and one way after the other."""
+    factor = [0.0] * n_ways
+    for t, p, w, s in zip(told, learned, way, shut, strict=True):
+        file = 1.0 if s else (1 - wrong) * t + wrong
+        factor[w] += np.log(file / ((1 - wrong) * p + wrong)) / 2
+    belief, seen = 0.9, sorted(set(way))
+    for _ in range(100):
+        trust = [1 / (1 + (1 - belief) / belief * np.exp(-f)) for f in factor]
+        belief = (sum(trust[w] for w in seen) + 1.8) / (len(seen) + 2)
+    return np.array(trust)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.floats(0.05, 0.9))
+def test_trust_equals_its_second_writing(seed: int, matches: int, wrong: float) -> None:
+    rng = np.random.default_rng(seed)
+    told, learned = np.exp(rng.normal(size=(2, matches)))
+    way, shut = rng.integers(0, 5, matches), rng.random(5) < 0.3
+    found = trust_in_file(told, learned, way, shut[way], 5, wrong)
+    np.testing.assert_allclose(found, by_hand(told, learned, way, shut[way], 5, wrong), atol=1e-9)
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_nobody_walked_so_the_file_is_believed() -> None:
+    none = np.zeros(0)
+    found = trust_in_file(none, none, none.astype(np.int64), none.astype(bool), 3, 0.3)
+    np.testing.assert_allclose(found, 0.9, atol=1e-9)
+
+
+def test_the_other_ways_count_where_few_walked() -> None:
+    """One match says the same of way 0 in both worlds; the others decide how far it is believed."""
+    way = np.repeat([0, 1, 2, 3], [1, 20, 20, 20])
+    good, bad = np.full(61, 6.0), np.full(61, 0.2)
+    good[0] = bad[0] = 1.0
+    usual, shut = np.full(61, 2.0), np.zeros(61, bool)
+    right, wrong = (trust_in_file(told, usual, way, shut, 4, 0.3) for told in (good, bad))
+    assert right[1:].min() > 0.99 > 0.01 > wrong[1:].max()
+    assert right[0] > 0.8 > wrong[0] + 0.3
+
+
+def test_ways_are_directed_by_who_was_seen_first() -> None:
+    names, way = directed_ways(
+        np.array(["b", "a", "b"]), np.array([0.0, 10.0, 30.0]), np.array([5.0, 15.0, 40.0])
+    )
+    assert names == ["a", "b"]
+    assert way[0, 1] == way[1, 0] == 1 * 2 + 0  # b first, then a
+    assert way[1, 2] == way[2, 1] == 0 * 2 + 1
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def network(request) -> Network:
+    return build_network(request.param, NetworkSettings(noise=1.1, people=100))
+
+
+def trust_of(network: Network, values) -> dict[tuple[str, str], float]:
+    tracklets = network.tracklets
+    prior = dense_prior(site_of(values), tracklets, dict.fromkeys(network.cameras, 0.5))
+    none = np.zeros((0, network.features.shape[1]))
+    config = GroupingConfig.model_validate({})
+    return weigh(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config).trust
+
+
+def test_wrong_files_cost_next_to_nothing_and_are_doubted(network: Network) -> None:
+    right = site_values(network)
+    nobody = put_together(network, without_file(network.cameras))[2]
+    longer = copy.deepcopy(right)
+    for link in longer["links"]:
+        link["distance_m"] *= 2
+    forbidden = copy.deepcopy(right)
+    forbidden["links"][0] = {k: forbidden["links"][0][k] for k in ("from", "to")} | {"relation": "forbidden"}
+    for values in (right, longer, forbidden):
+        assert put_together(network, site_of(values))[2] > nobody - 0.03
+    assert np.mean([t < 0.5 for t in trust_of(network, longer).values()]) > 0.8
+    a, b = forbidden["links"][0]["from"], forbidden["links"][0]["to"]
+    found = trust_of(network, forbidden)
+    assert min(found[way] for way in ((a, b), (b, a)) if way in found) < 0.5
+
+
+def test_what_is_forbidden_and_not_walked_stays_believed(network: Network) -> None:
+    """Cameras at opposite ends of the map: whoever seems to go there is somebody else, or went through others."""
+    values = site_values(network)
+    place = {c["id"]: (c["position"]["x_m"], c["position"]["y_m"]) for c in values["cameras"]}
+    linked = {frozenset((link["from"], link["to"])) for link in values["links"]}
+    far = sorted(
+        (tuple(sorted((a, b))) for a in place for b in place if a < b and frozenset((a, b)) not in linked),
+        key=lambda w: -np.hypot(*np.subtract(place[w[0]], place[w[1]])),
+    )[:3]
+    values["links"] += [{"from": a, "to": b, "relation": "forbidden"} for a, b in far]
+    found = trust_of(network, values)
+    own = [found[way] for a, b in far for way in ((a, b), (b, a)) if way in found]
+    assert not own or np.mean(own) > 0.5
