@@ -158,7 +158,7 @@ STAGE = Stage(
     inputs=(VIDEOS, BOXES),
     outputs=(CROPS,),
     config=CropConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("purged",),
 )

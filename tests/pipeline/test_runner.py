@@ -193,3 +193,14 @@ def test_differences_name_the_leaf():
         "stage": "crop",
     }
     assert differences(old, new) == ["crop.max_gap_s 2.0 → 3.0", "boxes of track changed"]
+
+
+def test_a_stage_is_at_least_as_new_as_the_tables_it_writes():
+    """Pieces are kept by the stage's version; one that was left behind would hand out tables of an older kind."""
+    from pipeline import graph
+
+    for node in graph.build("weave", 1, optional={"supervised"}):
+        for manifest in node.stage.outputs:
+            assert node.stage.version >= manifest.version, (
+                f"{node.stage.name} writes {manifest.name} {manifest.version}"
+            )
