@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from camera_topology.feet import ground_matrix, on_ground
 from camera_topology.site import Site
 
 # A way may be a little shorter than the bee line between two positions: a view is not a point.
 _SHORTER = 0.8
+_OFF_M = 1.0
+_WORST_CONDITION = 1e6
 
 
 def doubts(site: Site) -> list[str]:
     """Sentences, one for each thing a person should look at."""
-    return [*site.unused, *_cameras(site), *_links(site), *_pictures(site)]
+    return [*site.unused, *_cameras(site), *_links(site), *_ground(site), *_pictures(site)]
 
 
 def _cameras(site: Site) -> list[str]:
@@ -74,6 +79,48 @@ def _links(site: Site) -> list[str]:
                 f"{name} tells neither distance_m nor transit_s, so walking times say nothing there."
             )
     return lines
+
+
+def _ground(site: Site) -> list[str]:
+    """Homographies that cannot be right, and overlapping views that none tells apart."""
+    lines = []
+    for camera in site.facts.cameras:
+        if 0 < len(camera.points) < 4 and camera.homography is None:
+            lines.append(
+                f"camera '{camera.id}': {len(camera.points)} points are too few for a homography; give four or more."
+            )
+            continue
+        matrix = ground_matrix(camera)
+        if matrix is None:
+            continue
+        if not _sound(matrix):
+            lines.append(
+                f"camera '{camera.id}': its homography maps the picture to a line; check the order of its numbers."
+            )
+            continue
+        if camera.points:
+            image, world = (np.array([getattr(p, s) for p in camera.points]) for s in ("image", "world"))
+            off = np.hypot(*(on_ground(matrix, image) - world).T)
+            worst = int(np.nanargmax(np.where(np.isnan(off), np.inf, off)))
+            if not off[worst] < _OFF_M:
+                at = ", ".join(f"{v:g}" for v in camera.points[worst].image)
+                lines.append(
+                    f"camera '{camera.id}': its point at pixel {at} lies {off[worst]:.1f} m off what the others say."
+                )
+    placed = {c.id for c in site.facts.cameras if ground_matrix(c) is not None}
+    lines += [
+        f"link {link.from_} → {link.to}: the views overlap, and without a homography of both nobody is told apart there by place."
+        for link in site.facts.links
+        if link.relation == "overlap" and not {link.from_, link.to} <= placed
+    ]
+    return lines
+
+
+def _sound(matrix: np.ndarray) -> bool:
+    """Whether a homography can be inverted, with rows and columns brought to one size: pixels and metres differ in theirs."""
+    m = matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)
+    m = m / np.maximum(np.abs(m).max(axis=0, keepdims=True), 1e-300)
+    return bool(np.linalg.cond(m) < _WORST_CONDITION)
 
 
 def _pictures(site: Site) -> list[str]:

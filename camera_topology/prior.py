@@ -19,6 +19,7 @@ from camera_topology.transit import (
     FloatArray,
     Transit,
     histogram_log_ratio,
+    log_normal_log_ratio,
     log_ratio,
     transit_model,
 )
@@ -48,7 +49,7 @@ def pair_prior(
     start_b_us: NDArray[np.int64],
     end_b_us: NDArray[np.int64],
     *,
-    sigma_share: float = 0.7,
+    sigma_share: float | None = 0.7,
     sigma_floor_s: float = 5.0,
     overlap_tolerance_s: float = 5.0,
     clock_std_s: Mapping[str, float] | None = None,
@@ -63,7 +64,7 @@ def pair_prior(
     Args:
         cameras_a, cameras_b: (M,) camera ids; unknown ones count as unlisted.
         start_a_us, end_a_us, start_b_us, end_b_us: (M,) µs.
-        sigma_share, sigma_floor_s: TASTR's λ and its floor.
+        sigma_share, sigma_floor_s: TASTR's λ and its floor; λ None: log-normal, as wide as the site's walking speeds.
         overlap_tolerance_s: free time between overlapping views.
         clock_std_s: uncertainty per camera (s) as `ingest` found it; without it the site file's own, else 0.
     """
@@ -85,6 +86,11 @@ def pair_prior(
     for number, (edges, counts) in table.histograms.items():
         here = code == number
         log_prior[here] = histogram_log_ratio(time_s[here], edges, counts, float(table.clock_std_s[number]))
+    for number, (median_s, log_std) in table.log_normals.items():
+        here = code == number
+        own = float(table.clock_std_s[number])
+        log_prior[here] = log_normal_log_ratio(time_s[here], median_s, log_std, own)
+    log_prior = np.maximum(log_prior + table.log_weight[code], LOG_FLOOR)
     same = a == b
     walkable = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
     certain = np.where(same, time_s > 0, True) & same_day(site, start_a_us, start_b_us, clock)
@@ -170,11 +176,17 @@ class _Table:
     possible: NDArray[np.bool_]
     disjoint: NDArray[np.bool_]
     clock_std_s: FloatArray
+    log_weight: FloatArray
     histograms: dict[int, tuple[tuple[float, ...], tuple[float, ...]]]
+    log_normals: dict[int, tuple[float, float]]
 
     @classmethod
     def of(
-        cls, site: Site, ids: list[str], clock_std_s: Mapping[str, float] | None, options: Mapping[str, float]
+        cls,
+        site: Site,
+        ids: list[str],
+        clock_std_s: Mapping[str, float] | None,
+        options: Mapping[str, Any],
     ) -> _Table:
         models = [transit_model(site, x, y, **options) if x != y else Transit() for x in ids for y in ids]
         stds = np.array([camera_clock_std_s(site, c, clock_std_s) for c in ids], np.float64)
@@ -192,7 +204,9 @@ class _Table:
             disjoint=_either_way(field("disjoint", bool))
             & ~_either_way(np.isfinite(field("slack_s", float))),
             clock_std_s=np.hypot(stds[:, None], stds[None, :]).ravel(),
+            log_weight=np.log([site.link_weight(x, y) for x in ids for y in ids]),
             histograms={i: model.histogram for i, model in enumerate(models) if model.histogram},
+            log_normals={i: model.log_normal for i, model in enumerate(models) if model.log_normal},
         )
 
 

@@ -137,8 +137,13 @@ class Camera(Part):
         description="true frame rate where the file's stamps are wrong, 1/s",
     )
     position: Position | None = None
-    homography: tuple[Row, Row, Row] | None = None
-    points: tuple[WorldPoint, ...] = ()
+    homography: tuple[Row, Row, Row] | None = Field(
+        default=None,
+        description="3×3, rows; image pixel (u, v, 1) → world (x, y, 1) in metres on the ground plane, up to scale",
+    )
+    points: tuple[WorldPoint, ...] = Field(
+        default=(), description="four or more points of the ground, in px and in m, in place of a homography"
+    )
     roi: tuple[Polygon, ...] = Field(default=(), description="only people whose feet are inside count, px")
     ignore: tuple[Polygon, ...] = Field(
         default=(), description="people whose feet are inside do not count, px"
@@ -147,7 +152,9 @@ class Camera(Part):
         default=None, description="picture beside the site file, white where people count"
     )
     min_person_height_px: float | None = Field(default=None, ge=0)
-    zones: tuple[Zone, ...] = ()
+    zones: tuple[Zone, ...] = Field(
+        default=(), description="where people enter and leave the view, for links"
+    )
     split: Literal["train", "test", "both"] = "both"
 
     @field_validator("id", mode="before")
@@ -212,9 +219,16 @@ class Link(Part):
         default=None, gt=0, le=1e7, description="length of the way people walk, m"
     )
     transit_s: Transit | None = Field(default=None, description="wins over distance_m")
-    from_zone: str | None = None
-    to_zone: str | None = None
-    weight: float | None = Field(default=None, gt=0)
+    from_zone: str | None = Field(default=None, description="people leave the first view by this zone of it")
+    to_zone: str | None = Field(
+        default=None, description="people appear in the second view in this zone of it"
+    )
+    weight: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e9,
+        description="how many people take it, compared with the other links; 1 by default",
+    )
 
     @field_validator("from_", "to", mode="before")
     @classmethod
@@ -224,8 +238,16 @@ class Link(Part):
 
 class Defaults(Part):
     unlisted_pairs: Literal["weak", "allow", "forbid"] = "weak"
-    max_transit_s: float = Field(default=900.0, gt=0, le=_MOST_S)
-    same_camera_reentry_s: float = Field(default=5.0, ge=0, le=_MOST_S)
+    max_transit_s: float = Field(
+        default=900.0,
+        gt=0,
+        le=_MOST_S,
+        description="two sightings farther apart are no walk; bounds every search",
+    )
+    same_camera_reentry_s: float = Field(
+        default=5.0, gt=0, le=_MOST_S,
+        description="usual gap between two tracklets of one person in one camera, s; what is not given here, is 3",
+    )  # fmt: skip
     across_days: bool = Field(
         default=False, description="one person may be found on several days; clothes change over night"
     )
@@ -261,19 +283,7 @@ def json_schema() -> str:
 
 
 # Keys that are read and checked and decide nothing yet; '*' stands for any list index.
-UNUSED: tuple[tuple[str, ...], ...] = (
-    ("site", "map"),
-    ("site", "walking_speed_m_per_s", "std"),
-    *(
-        ("cameras", "*", key)
-        for key in (
-            "homography", "points", "zones", "split",
-        )
-    ),
-    *(("links", "*", key) for key in ("from_zone", "to_zone", "weight")),
-    ("defaults", "max_transit_s"),
-    ("defaults", "same_camera_reentry_s"),
-)  # fmt: skip
+UNUSED: tuple[tuple[str, ...], ...] = (("site", "map"), ("cameras", "*", "split"))
 
 
 def known_timezone(name: str) -> str:

@@ -83,6 +83,21 @@ class Site:
         link = self.links.get((from_, to))
         return link.transit_s if link else None
 
+    def link_weight(self, from_: str, to: str) -> float:
+        """How many people take a listed link, 1 for the most taken; a link without a weight has 1, as an unlisted pair."""
+        link = self.links.get((from_, to))
+        most = max([1.0, *(other.weight for other in self.facts.links if other.weight is not None)])
+        return 1.0 if link is None or link.weight is None else link.weight / most
+
+    @property
+    def needs_feet(self) -> bool:
+        """Whether the prior asks where people stood: links between zones, or views that overlap on a known ground."""
+        placed = {c.id for c in self.facts.cameras if c.homography is not None or len(c.points) >= 4}
+        return any(
+            link.from_zone or link.to_zone or (link.relation == "overlap" and {link.from_, link.to} <= placed)
+            for link in self.facts.links
+        )
+
     def cut(self) -> tuple[int, int] | None:
         """(train_until, test_from) in µs UTC; one that is missing equals the other; None where both are."""
         until, from_ = self.facts.evaluation.train_until, self.facts.evaluation.test_from
@@ -90,6 +105,14 @@ class Site:
             return None
         times = [self.to_us(t) for t in (until or from_, from_ or until) if t is not None]
         return times[0], times[1]
+
+    @property
+    def reentry_s(self) -> float | None:
+        """Usual gap between two tracklets of one person in one camera, s, where the file says it."""
+        defaults = self.facts.defaults
+        return (
+            defaults.same_camera_reentry_s if "same_camera_reentry_s" in defaults.model_fields_set else None
+        )
 
     @property
     def across_days(self) -> bool:
@@ -185,13 +208,19 @@ class Site:
 
     def prior_view(self) -> dict[str, Any]:
         """What association depends on, as plain JSON values."""
-        speed = self.walking_speed.model_dump(mode="json", include={"mean", "max"})
-        keys = {"from_", "to", "relation", "bidirectional", "distance_m", "transit_s"}
+        speed = self.walking_speed.model_dump(mode="json", include={"mean", "std", "max"})
+        keys = {"from_", "to", "relation", "bidirectional", "distance_m", "transit_s",
+                "from_zone", "to_zone", "weight"}  # fmt: skip
+        places = {"id", "homography", "points", "zones"}
         return {
             "walking_speed_m_per_s": speed,
             "links": [link.model_dump(mode="json", include=keys) for link in self.facts.links],
             "unlisted_pairs": self.facts.defaults.unlisted_pairs,
             "offset_std_s": {camera.id: camera.clock.offset_std_s for camera in self.facts.cameras},
+            "same_camera_reentry_s": self.reentry_s,
+            "places": [c.model_dump(mode="json", include=places) for c in self.facts.cameras]
+            if self.needs_feet
+            else [],
             "days_apart": None if self.across_days else self.timezone,
         }
 
@@ -324,6 +353,19 @@ def _check(placed: PlacedYaml, facts: schema.SiteFile) -> None:
                 )
         if link.from_ == link.to:
             raise placed.error(("links", i), f"links camera '{link.to}' with itself.")
+        for key, camera_id, kind in (("from_zone", link.from_, "exit"), ("to_zone", link.to, "entry")):
+            if (zone := getattr(link, key)) is not None:
+                zones = {z.id: z.kind for c in facts.cameras if c.id == camera_id for z in c.zones}
+                if zone not in zones:
+                    known = closest(zone, list(zones)) if zones else "It has none."
+                    raise placed.error(
+                        ("links", i, key), f"camera '{camera_id}' has no zone '{zone}'. {known}"
+                    )
+                if zones[zone] not in (kind, "both"):
+                    raise placed.error(
+                        ("links", i, key),
+                        f"zone '{zone}' of camera '{camera_id}' is an {zones[zone]}; {key} wants an {kind} or both.",
+                    )
         if (link.from_, link.to) in seen:
             raise placed.error(("links", i), f"the link {link.from_} → {link.to} is declared twice.")
         seen.add((link.from_, link.to))

@@ -1,7 +1,7 @@
 """How long people take from one camera's view to another's.
 
-One model per directed pair of cameras: a Gaussian, as TASTR prints it (Xie et al. 2019, section IV-C), or a histogram that
-somebody counted, smoothed (Parzen).
+One model per directed pair of cameras: a Gaussian, as TASTR prints it (Xie et al. 2019, section IV-C), a log-normal, where
+people's speeds are what spreads their times, or a histogram that somebody counted, smoothed (Parzen).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from camera_topology.schema import WalkingSpeed
 from camera_topology.site import Site
 
 FloatArray = NDArray[np.float64]
@@ -18,6 +19,8 @@ FloatArray = NDArray[np.float64]
 LOG_FLOOR = float(np.log(1e-4))  # TASTR's R is never below 1e-4
 # A pair that nobody declared: as likely as one two standard deviations off its expected time.
 WEAK_LOG_PRIOR = -2.0
+# Even people of one speed do not take one way alike.
+_LEAST_LOG_STD = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Transit:
     possible: False for a forbidden pair.
     disjoint: nobody can be in both views at once.
     histogram: edges (s) and counts, in place of mean_s and std_s.
+    log_normal: median (s) and deviation of the time's logarithm, in place of mean_s and std_s.
     """
 
     mean_s: float = 0.0
@@ -41,6 +45,7 @@ class Transit:
     possible: bool = True
     disjoint: bool = False
     histogram: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    log_normal: tuple[float, float] | None = None
 
 
 def transit_model(
@@ -48,14 +53,15 @@ def transit_model(
     from_: str,
     to: str,
     *,
-    sigma_share: float,
+    sigma_share: float | None,
     sigma_floor_s: float,
     overlap_tolerance_s: float,
 ) -> Transit:
     """The model of the way from one camera to another, by what the site file says of it.
 
     Args:
-        sigma_share: λ, the standard deviation as a share of the mean, where a distance gives the mean.
+        sigma_share: λ, the standard deviation as a share of the mean, where a distance gives the mean; None: the times are
+            log-normal, as wide as the site's walking speeds.
         sigma_floor_s: smallest standard deviation there, s.
         overlap_tolerance_s: longest time between two overlapping views that costs nothing, s.
     """
@@ -84,8 +90,54 @@ def transit_model(
         )
     if distance_m is not None:
         mean_s = distance_m / site.walking_speed.mean
+        if sigma_share is None:
+            median_s, log_std = walking_time(distance_m, site.walking_speed)
+            return Transit(
+                mean_s, log_std * mean_s, min_s=min_s, disjoint=disjoint, log_normal=(median_s, log_std)
+            )
         return Transit(mean_s, max(sigma_share * mean_s, sigma_floor_s), min_s=min_s, disjoint=disjoint)
     return Transit(disjoint=disjoint)
+
+
+def walking_time(distance_m: float, speed: WalkingSpeed) -> tuple[float, float]:
+    """Median (s) and deviation of the logarithm of the time that a way takes.
+
+    Speeds that are log-normal with the given mean and deviation make times that are log-normal, too.
+    """
+    log_variance = float(np.log1p((speed.std / speed.mean) ** 2))
+    return distance_m / speed.mean * float(np.exp(log_variance / 2)), max(
+        float(np.sqrt(log_variance)), _LEAST_LOG_STD
+    )
+
+
+def log_normal_density(
+    time_s: FloatArray, median_s: float, log_std: float, clock_std_s: float = 0.0
+) -> FloatArray:
+    """Density (1/s) of log-normal times seen by two clocks whose joint error is normal, same shape as ``time_s``."""
+    from scipy.stats import lognorm
+
+    t = np.asarray(time_s, np.float64)
+    if clock_std_s < 0.05 * log_std * median_s:  # clocks that blur less than the steps of the sum below
+        return np.asarray(lognorm.pdf(t, log_std, scale=median_s), np.float64)
+    z = np.linspace(-5, 5, 401)
+    true_s, mass = median_s * np.exp(log_std * z), np.exp(-(z**2) / 2)
+    off = (t[..., None] - true_s) / clock_std_s
+    blurred = np.exp(-(off**2) / 2) @ (mass / mass.sum())
+    return np.asarray(blurred / (clock_std_s * np.sqrt(2 * np.pi)), np.float64)
+
+
+def log_normal_log_ratio(
+    time_s: FloatArray, median_s: float, log_std: float, clock_std_s: float = 0.0
+) -> FloatArray:
+    """log R of log-normal times, elementwise: 0 at the likeliest time, not below ln(1e-4)."""
+    # Half of the grid lies where most people are, since the tail is long.
+    low, high = (median_s * np.exp(side * 5 * log_std) + side * 5 * clock_std_s for side in (-1, 1))
+    body = np.linspace(low, 3 * median_s, 2001)
+    at = np.union1d(body, np.linspace(low, max(high, 4 * median_s), 2001))
+    with np.errstate(divide="ignore"):
+        curve = np.log(log_normal_density(at, median_s, log_std, clock_std_s))
+    ratio = np.interp(np.asarray(time_s, np.float64), at, curve - curve.max(), LOG_FLOOR, LOG_FLOOR)
+    return np.asarray(np.clip(ratio, LOG_FLOOR, 0.0), np.float64)
 
 
 def _moments(edges: tuple[float, ...], counts: tuple[float, ...]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pipeline.manifests import (
     ASSOCIATIONS,
+    BOXES,
     CAMERA_LABELS,
     CROPS,
     MODEL,
@@ -57,7 +58,7 @@ def estimated_people(ctx: Context, footage: methods.Footage) -> int:
         return 0
     features = cached_features(start_checkpoint(ctx), crops, ctx.run_dir, ctx.device)
     usual = GroupingConfig.model_validate({})
-    evidence = weigh_tracklets(features, crops, tracklets, footage.site, footage.clock_std_s, usual).evidence
+    evidence = weigh_tracklets(features, crops, tracklets, footage.time_prior(), usual).evidence
     found = count_people(tracklets, evidence.log_odds, footage.certain_negatives())
     ctx.say(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
     ctx.note(people=found._asdict())
@@ -79,7 +80,7 @@ def _nothing_before_the_cut(ctx: Context) -> str:
 
 STAGE = Stage(
     name="associate",
-    inputs=(VIDEOS, TRACKLETS, CROPS),
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS),
     extra_inputs=(MODEL, CAMERA_LABELS),
     outputs=(ASSOCIATIONS, PSEUDO_LABELS),
     config=Settings,  # the method's own, see pipeline.graph

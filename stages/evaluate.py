@@ -126,6 +126,7 @@ def _label_free(
     world = signals.unseen(
         ctx.read(TRACKLETS),
         crops,
+        ctx.read(BOXES),
         ctx.settings.signal_tracklets,
         ctx.source("site"),
         clock_std_s(ctx.read(VIDEOS)),

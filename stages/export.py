@@ -92,8 +92,10 @@ def calibrate(
     import pandas as pd
 
     from stages.reid.evidence import picture_appearance
+    from stages.reid.feet import feet_of
     from stages.reid.grouping import GroupingConfig, weigh_tracklets
     from stages.reid.same_person import Calibration
+    from stages.reid.time_prior import dense_prior
     from stages.reid.training_part import clock_std_s
 
     train_until_us, _ = ctx.source("cut")
@@ -105,7 +107,9 @@ def calibrate(
     # The user's pictures come without their camera's mean, so it stays in here too.
     as_they_are = GroupingConfig.model_validate({"centre_cameras": False})
     clocks = clock_std_s(ctx.read(VIDEOS))
-    evidence = weigh_tracklets(own, own_crops, part, ctx.source("site"), clocks, as_they_are).evidence
+    site = ctx.source("site")
+    prior = dense_prior(site, part, clocks, feet_of(site, part, ctx.read(BOXES)))
+    evidence = weigh_tracklets(own, own_crops, part, prior, as_they_are).evidence
     if not len(evidence.matches.pairs):
         return None
     identity = part.merge(ctx.read(IDENTITIES), on="tracklet_id", how="left").identity.to_numpy()

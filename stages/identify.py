@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from camera_topology.site import Site
-
 
 _LONGEST_NAME = 255  # bytes, on every file system in use
 
@@ -49,22 +47,25 @@ class IdentifyConfig(GroupingConfig):
 
 def run(context: Context) -> None:
     from stages.reid.features import cached_features
+    from stages.reid.feet import feet_of
     from stages.reid.model import CHECKPOINT
     from stages.reid.rows import evenly
+    from stages.reid.time_prior import dense_prior
     from stages.reid.training_part import clock_std_s
 
     config: IdentifyConfig = context.settings
     site = context.source("site")
     chosen = context.out / CHECKPOINT
-    _select(context, site, chosen)
+    _select(context, chosen)
     tracklets = context.read(TRACKLETS).sort_values("tracklet_id").reset_index(drop=True)
     crops = context.read(CROPS).sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     crops = crops[evenly(crops.tracklet_id, config.crops_per_tracklet)].reset_index(drop=True)
     features = cached_features(chosen, crops, context.run_dir, context.device)
     videos = context.read(VIDEOS)
-    means, _, evidence = weigh_tracklets(
-        features, crops, tracklets, site, clock_std_s(videos), config, context.source("judged")
-    )
+    boxes = context.read(BOXES)
+    feet = feet_of(site, tracklets, boxes)
+    prior = dense_prior(site, tracklets, clock_std_s(videos), feet, config.sigma_share)
+    means, evidence = weigh_tracklets(features, crops, tracklets, prior, config, context.source("judged"))
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     known = context.source("gallery")
     if known is not None:
@@ -74,7 +75,7 @@ def run(context: Context) -> None:
         context.note(known_people_again=again)
         context.say(f"{again} of {identities.identity.nunique()} people are known from {known.parent}")
     context.write(IDENTITIES, identities)
-    write_files(context.out, identities, tracklets, context.read(BOXES), videos)
+    write_files(context.out, identities, tracklets, boxes, videos)
     people = identities.groupby("identity").tracklet_id.agg(list)
     camera = tracklets.set_index("tracklet_id").camera_id
     shared = sum(camera[members].nunique() > 1 for members in people)
@@ -92,7 +93,7 @@ def run(context: Context) -> None:
         )
 
 
-def _select(context: Context, site: Site, out: Path) -> None:
+def _select(context: Context, out: Path) -> None:
     """Write SELECTION and the network of the chosen states to ``out``. Sees the training part of the footage only."""
     import numpy as np
     import pandas as pd
@@ -101,7 +102,6 @@ def _select(context: Context, site: Site, out: Path) -> None:
     from stages.reid.averaging import mean_network
     from stages.reid.health import select_rounds
     from stages.reid.model import checkpoint_beside, start_checkpoint
-    from stages.reid.time_prior import dense_prior
     from stages.reid.training_part import training_footage
 
     config: IdentifyConfig = context.settings
@@ -111,7 +111,7 @@ def _select(context: Context, site: Site, out: Path) -> None:
     footage = training_footage(context)
     used, signals = "last", [float("nan")] * len(states)
     if config.signal != "last" and len(footage.tracklets) > 1:
-        prior = dense_prior(site, footage.tracklets, footage.clock_std_s)
+        prior = footage.time_prior(config.sigma_share)
         for used in dict.fromkeys((config.signal, "split_rank1")):
             signals = [
                 health_signal(

@@ -67,18 +67,24 @@ class Unseen:
 
 
 def unseen(
-    tracklets: pd.DataFrame, crops: pd.DataFrame, most: int, site: Site, clock_std_s: Mapping[str, float]
+    tracklets: pd.DataFrame,
+    crops: pd.DataFrame,
+    boxes: pd.DataFrame,
+    most: int,
+    site: Site,
+    clock_std_s: Mapping[str, float],
 ) -> Unseen:
     """At most ``most`` of the tracklets that have crops, evenly spread in time, with what time and place say of their pairs."""
     import pandas as pd
 
+    from stages.reid.feet import feet_of
     from stages.reid.time_prior import dense_prior
 
     own = tracklets[tracklets.tracklet_id.isin(crops.tracklet_id)].sort_values(["t_start_us", "tracklet_id"])
     own = own[evenly(pd.Series(0, own.index), most)].sort_values("tracklet_id", ignore_index=True)
     crops = crops[crops.tracklet_id.isin(own.tracklet_id)].reset_index(drop=True)
     index = np.searchsorted(own.tracklet_id.to_numpy(str), crops.tracklet_id.to_numpy(str))
-    return Unseen(own, crops, index, dense_prior(site, own, clock_std_s))
+    return Unseen(own, crops, index, dense_prior(site, own, clock_std_s, feet_of(site, own, boxes)))
 
 
 def describe(world: Unseen, features: Floats) -> tuple[Floats, Halves]:

@@ -54,11 +54,13 @@ def judge(options: argparse.Namespace, site: Site, settings: Any, device: str) -
 def log_odds_of(run: Path, site: Site, settings: Any, device: str) -> np.ndarray:
     """(T, T) log-odds of "same person" of a finished run's tracklets in order of their ids, before any answer."""
     from pipeline import schema
-    from pipeline.manifests import CROPS, TRACKLETS, VIDEOS
+    from pipeline.manifests import BOXES, CROPS, TRACKLETS, VIDEOS
     from stages.reid.features import cached_features
+    from stages.reid.feet import feet_of
     from stages.reid.grouping import weigh_tracklets
     from stages.reid.model import CHECKPOINT
     from stages.reid.rows import evenly
+    from stages.reid.time_prior import dense_prior
     from stages.reid.training_part import clock_std_s
 
     tracklets = schema.read(TRACKLETS, run / "isolate" / TRACKLETS.file)
@@ -68,4 +70,6 @@ def log_odds_of(run: Path, site: Site, settings: Any, device: str) -> np.ndarray
     crops = crops[evenly(crops.tracklet_id, settings.crops_per_tracklet)].reset_index(drop=True)
     features = cached_features(run / "identify" / CHECKPOINT, crops, run, device)
     clocks = clock_std_s(schema.read(VIDEOS, run / "ingest" / VIDEOS.file))
-    return weigh_tracklets(features, crops, tracklets, site, clocks, settings).evidence.log_odds
+    feet = feet_of(site, tracklets, schema.read(BOXES, run / "isolate" / BOXES.file))
+    prior = dense_prior(site, tracklets, clocks, feet, settings.sigma_share)
+    return weigh_tracklets(features, crops, tracklets, prior, settings).evidence.log_odds

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from camera_topology.feet import Feet
     from camera_topology.site import Site
     from pipeline.stage import Settings
+    from stages.reid.time_prior import TimePrior
 
 Light = Annotated[
     float,
@@ -45,6 +47,7 @@ class Footage:
     site: where and when; clock_std_s: camera → uncertainty of its clock, s, as `ingest` found it.
     people: estimates how many there are, without labels; 0 where nobody knows.
     judged: tracklets a, b and whether they are one person, as a person said (`judge`); methods of papers do not look.
+    feet: where the tracklets stood, where the site file asks for it.
     """
 
     tracklets: pd.DataFrame
@@ -53,6 +56,13 @@ class Footage:
     clock_std_s: dict[str, float]
     people: Callable[[], int] = lambda: 0
     judged: Sequence[tuple[str, str, bool]] = ()
+    feet: Feet | None = None
+
+    def time_prior(self, sigma_share: float | None = 0.7) -> TimePrior:
+        """What time and place say of every pair of tracklets, see `stages.reid.time_prior`."""
+        from stages.reid.time_prior import dense_prior
+
+        return dense_prior(self.site, self.tracklets, self.clock_std_s, self.feet, sigma_share)
 
     def certain_negatives(self) -> np.ndarray:
         """(P, 2) rows i < j of tracklets that are certainly two people, see `camera_topology.prior`."""

@@ -83,13 +83,12 @@ def associate(
     if round_ == 0:
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
     tracklets = footage.tracklets
-    means, log_prior, evidence = weigh_tracklets(
-        features(), footage.crops, tracklets, footage.site, footage.clock_std_s, settings, footage.judged
-    )
+    prior = footage.time_prior(settings.sigma_share)
+    means, evidence = weigh_tracklets(features(), footage.crops, tracklets, prior, settings, footage.judged)
     groups = identify(tracklets, evidence.log_odds, settings.min_log_odds).set_index("tracklet_id")
     groups = groups.loc[tracklets.tracklet_id]
     sure = groups.confidence.to_numpy() >= settings.min_confidence
-    links = cross_camera_links(tracklets, means, log_prior, groups.identity.to_numpy(), sure)
+    links = cross_camera_links(tracklets, means, prior.log_prior, groups.identity.to_numpy(), sure)
     return links, site_labels(tracklets, sure, groups.identity.to_numpy(np.int32)[sure])
 
 

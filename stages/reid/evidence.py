@@ -212,7 +212,9 @@ def pair_evidence(
     d = euclidean_distances(features, features).astype(np.float64)
     same_camera = camera[:, None] == camera[None, :]
     gap = np.maximum(t_start_s[None, :] - t_end_s[:, None], t_start_s[:, None] - t_end_s[None, :])
-    s = np.where(same_camera, np.maximum(gap, 0) / fragment_gap_s, surprise(prior.log_prior))
+    s = np.where(
+        same_camera, np.maximum(gap, 0) / (prior.reentry_s or fragment_gap_s), surprise(prior.log_prior)
+    )
     chance = background(s, camera)
     described = ~same_camera & time_is_known(s, camera)
     names, way = directed_ways(camera, t_start_s, t_end_s)

@@ -12,13 +12,12 @@ from pydantic import Field
 from pipeline.stage import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
-    from camera_topology.site import Site
     from stages.reid.evidence import Evidence
     from stages.reid.time_prior import TimePrior
 
@@ -39,8 +38,17 @@ class GroupingConfig(Settings):
     outlier_share: float = Field(
         0.02, gt=0, lt=1, description="share of true pairs across cameras whose times do not follow the prior"
     )
+    sigma_share: float | None = Field(
+        0.7,
+        gt=0,
+        description="deviation of walking times as a share of the expected, where the site file gives a distance (TASTR's "
+        "lambda); null: log-normal, as wide as the site's walking speeds",
+    )
     fragment_gap_s: float = Field(
-        3.0, gt=0, description="usual gap between two tracklets of one person lost and found in one camera, s"
+        3.0,
+        gt=0,
+        description="usual gap between two tracklets of one person lost and found in one camera, s; the site file's "
+        "same_camera_reentry_s wins",
     )
     reentry_share: float = Field(
         0.001,
@@ -56,11 +64,10 @@ class GroupingConfig(Settings):
 class Weighed(NamedTuple):
     """What `weigh_tracklets` makes of T tracklets.
 
-    means: (T, D) L2-normalised mean features; log_prior: (T, T) across cameras; evidence: log-odds and what they rest on.
+    means: (T, D) L2-normalised mean features; evidence: log-odds and what they rest on.
     """
 
     means: npt.NDArray[np.float32]
-    log_prior: npt.NDArray[np.float64]
     evidence: Evidence
 
 
@@ -68,23 +75,20 @@ def weigh_tracklets(
     features: npt.NDArray[np.floating],
     crops: pd.DataFrame,
     tracklets: pd.DataFrame,
-    site: Site,
-    clock_std_s: Mapping[str, float],
+    prior: TimePrior,
     config: GroupingConfig,
     judged: Sequence[tuple[str, str, bool]] = (),
 ) -> Weighed:
     """From features (N, D) of CROPS rows, sorted by tracklet and time, to log-odds of "same person" of TRACKLETS rows.
 
-    judged: see `obey`.
+    prior: of all pairs of tracklets; judged: see `obey`.
     """
     from stages.reid.features import tracklet_features
-    from stages.reid.time_prior import dense_prior
 
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    prior = dense_prior(site, tracklets, clock_std_s)
     evidence = weigh(means, halves(features, crops, tracklets), tracklets, prior, config)
     obey(evidence.log_odds, list(tracklets.tracklet_id), judged)
-    return Weighed(means, prior.log_prior, evidence)
+    return Weighed(means, evidence)
 
 
 def obey(
@@ -134,7 +138,7 @@ def weigh(
     end = (tracklets.t_end_us - tracklets.t_start_us.min()).to_numpy(np.float64) / 1e6
     return pair_evidence(
         centred(features, centres), (centred(first, centres[which]), centred(last, centres[which])),
-        camera, start, end, TimePrior(prior.log_prior, prior.possible & both, prior.ruled_out & both),
+        camera, start, end, TimePrior(prior.log_prior, prior.possible & both, prior.ruled_out & both, prior.reentry_s),
         outlier_share=config.outlier_share, fragment_gap_s=config.fragment_gap_s,
         reentry_share=config.reentry_share, within_min_log_odds=config.within_min_log_odds,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+    from camera_topology.feet import Feet
     from camera_topology.site import Site
 
 
@@ -18,22 +19,30 @@ class TimePrior(NamedTuple):
     """What the site file and the clocks say of every pair of N tracklets, all (N, N).
 
     log_prior: spatio-temporal, across cameras, with peak 0. possible: False where they cannot be one person. ruled_out: where
-    they could, but for the site file's word on the way between their cameras.
+    they could, but for the site file's word on the way between their cameras. reentry_s: usual gap between two tracklets of one
+    person in one camera, None where the file does not say.
     """
 
     log_prior: npt.NDArray[np.float64]
     possible: npt.NDArray[np.bool_]
     ruled_out: npt.NDArray[np.bool_]
+    reentry_s: float | None = None
 
 
 def dense_prior(
-    site: Site, tracklets: pd.DataFrame, clock_std_s: Mapping[str, float] | None = None
+    site: Site,
+    tracklets: pd.DataFrame,
+    clock_std_s: Mapping[str, float] | None = None,
+    feet: Feet | None = None,
+    sigma_share: float | None = 0.7,
 ) -> TimePrior:
     """What time and place say of every pair of tracklets (T, T).
 
-    clock_std_s: camera → uncertainty of its clock, s. Memory grows with the square: 3,000 tracklets take some 300 MB.
+    clock_std_s: camera → uncertainty of its clock, s; feet, sigma_share: see `camera_topology.tracklet_prior`. Memory grows
+    with the square: 3,000 tracklets take some 300 MB.
     """
-    from camera_topology.prior import camera_clock_std_s, certain_negatives, pair_prior, same_day
+    from camera_topology.prior import camera_clock_std_s, certain_negatives, same_day
+    from camera_topology.tracklet_prior import tracklet_prior
 
     n = len(tracklets)
     camera = tracklets.camera_id.to_numpy()
@@ -43,8 +52,8 @@ def dense_prior(
     across = camera[i] != camera[j]
     i, j = i[across], j[across]
     if len(i):
-        prior = pair_prior(
-            site, camera[i], start[i], end[i], camera[j], start[j], end[j], clock_std_s=clock_std_s
+        prior = tracklet_prior(
+            site, camera, start, end, i, j, feet=feet, clock_std_s=clock_std_s, sigma_share=sigma_share
         )
         log_prior[i, j] = log_prior[j, i] = prior.log_prior
         possible[i, j] = possible[j, i] = prior.gate
@@ -55,4 +64,4 @@ def dense_prior(
         a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
         possible[a, b] = possible[b, a] = False
         ruled_out[a, b] = ruled_out[b, a] = False
-    return TimePrior(log_prior, possible, ruled_out)
+    return TimePrior(log_prior, possible, ruled_out, site.reentry_s)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from camera_topology.site import without_file
-from pipeline.manifests import CAMERA_LABELS, CROPS, TRACKLETS, VIDEOS
+from pipeline.manifests import BOXES, CAMERA_LABELS, CROPS, TRACKLETS, VIDEOS
 from pipeline.stage import Context
 from stages.methods import Footage
+from stages.reid.feet import feet_of
 
 if TYPE_CHECKING:
     from stages.reid.images import CropStore
@@ -70,7 +71,8 @@ def training_footage(ctx: Context) -> Footage:
     # A stage that did not declare the site must not depend on it: it gets one that says nothing.
     site = ctx.sources.get("site") or without_file([])
     judged = ctx.sources.get("judged") or ()
-    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), judged=judged)
+    feet = feet_of(site, tracklets, ctx.read(BOXES)) if site.needs_feet else None
+    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), judged=judged, feet=feet)
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:

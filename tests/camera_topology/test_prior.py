@@ -8,9 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_topology.prior import PairPrior, certain_negatives, pair_prior, same_day
-from camera_topology.schema import SiteFile
+from camera_topology.schema import SiteFile, WalkingSpeed
 from camera_topology.site import Site, load
-from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR, histogram_density, histogram_log_ratio
+from camera_topology.transit import (
+    LOG_FLOOR,
+    WEAK_LOG_PRIOR,
+    histogram_density,
+    histogram_log_ratio,
+    log_normal_density,
+    log_normal_log_ratio,
+    walking_time,
+)
 
 S = 1_000_000
 
@@ -113,6 +121,60 @@ def test_a_histogram_of_a_bell_is_the_bell() -> None:
 
 def naive_bell(t: float, mean: float, std: float) -> float:
     return math.exp(-((t - mean) ** 2) / (2 * std**2))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(3, 300), st.floats(0.05, 0.8), st.floats(0, 60))
+def test_log_normal_times_integrate_to_one(median_s: float, log_std: float, clock_s: float) -> None:
+    far = median_s * math.exp(6 * log_std) + 8 * clock_s
+    low = median_s * math.exp(-6 * log_std) - 8 * clock_s
+    # Fine about 0 and the median, where a narrow density lies, coarse in the tail.
+    t = np.unique(np.concatenate([np.linspace(low, far, 8001), np.linspace(low, 3 * median_s, 8001)]))
+    density = log_normal_density(t, median_s, log_std, clock_s)
+    assert np.trapezoid(density, t) == pytest.approx(1, abs=2e-3)
+    ratio = log_normal_log_ratio(t, median_s, log_std, clock_s)
+    again = np.clip(np.log(np.maximum(density, 1e-300) / density.max()), LOG_FLOOR, 0)
+    assert np.abs(ratio - again)[again > LOG_FLOOR + 1].max() < 0.1
+
+
+def test_walking_times_are_those_of_people_who_walk() -> None:
+    """Median and spread against the times of many walkers, and against Monte Carlo with two clocks that are off."""
+    rng = np.random.default_rng(0)
+    speed = WalkingSpeed(mean=1.3, std=0.35)
+    log_variance = math.log1p((0.35 / 1.3) ** 2)
+    speeds = np.exp(rng.normal(math.log(1.3) - log_variance / 2, math.sqrt(log_variance), 200_000))
+    assert speeds.mean() == pytest.approx(1.3, rel=0.01) and speeds.std() == pytest.approx(0.35, rel=0.02)
+    median_s, log_std = walking_time(40, speed)
+    assert np.median(40 / speeds) == pytest.approx(median_s, rel=0.01)
+    assert np.log(40 / speeds).std() == pytest.approx(log_std, rel=0.01)
+    seen = 40 / speeds + rng.normal(0, 6, len(speeds))
+    counts, edges = np.histogram(seen, np.arange(0, 80, 4.0), density=False)
+    expected = log_normal_density((edges[1:] + edges[:-1]) / 2, median_s, log_std, 6.0) * 4 * len(seen)
+    assert np.abs(counts - expected).max() < 0.03 * counts.max()
+    assert walking_time(40, WalkingSpeed(mean=1.3, std=0))[1] > 0
+
+
+def test_log_normal_prior_leans_to_the_slow_side_and_the_file_may_ask_for_it() -> None:
+    def at(dt: float, **options: object) -> float:
+        return float(one(site(), "A", (0, 100), "B", (100 + dt, 700), **options).log_prior[0])
+
+    assert at(40 - 15) == at(40 + 15), "TASTR's is symmetric"
+    assert at(40 + 15, sigma_share=None) > at(40 - 15, sigma_share=None) + 0.5
+    assert at(500, sigma_share=None) == LOG_FLOOR
+    explicit = one(site(), "B", (0, 10), "C", (44, 50), sigma_share=None)
+    assert explicit.log_prior[0] == pytest.approx(naive(34, 30, 4)), "what is declared stays"
+
+
+def test_weights_say_how_many_people_take_a_link() -> None:
+    links = [
+        {"from": "A", "to": "B", "distance_m": 50, "weight": 4},
+        {"from": "A", "to": "C", "distance_m": 50, "weight": 1},
+        {"from": "A", "to": "D", "distance_m": 50},
+    ]
+    where = Site(SiteFile.model_validate({"cameras": [{"id": c} for c in "ABCD"], "links": links}))
+    best = {to: one(where, "A", (0, 100), to, (140, 200)).log_prior[0] for to in "BCD"}
+    assert best == {"B": 0.0, "C": pytest.approx(math.log(1 / 4)), "D": 0.0}
+    assert one(where, "A", (0, 100), "C", (9000, 9001)).log_prior[0] == LOG_FLOOR
 
 
 def test_overlap_forbidden_unlisted_and_same_camera() -> None:
