@@ -161,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
         ("init", "print a site file to begin with, from folders and names"),
         ("validate", "check a site file: errors with line and column, and what looks wrong"),
         ("schema", "print the JSON Schema of site files, for editors"),
+        ("convert", "camera layouts that others publish into a site file (printed), or the other way"),
         ("learn", "clocks and ways by the people of a finished run, and a patch to read"),
         ("show", "a page of it: map, ways with expected and observed times, clocks that look wrong"),
     ):
@@ -171,6 +172,16 @@ def parser() -> argparse.ArgumentParser:
             topic.add_argument("--timezone", default="UTC", help="IANA name, for times without a zone")
         if name == "validate":
             topic.add_argument("file", type=Path)
+        if name == "convert":
+            topic.add_argument("path", type=Path, help="file or folder of the format; with --to a site file")
+            topic.add_argument(
+                "--from",
+                dest="from_",
+                default="",
+                help="vehicle_mtmc, nvidia, aicity or wildtrack; else guessed",
+            )
+            topic.add_argument("--to", default="", help="one of these formats")
+            topic.add_argument("--out", type=Path, help="file or folder that --to writes")
         if name in ("learn", "show"):
             topic.add_argument("--run", required=True, type=Path)
     command("doctor", doctor, "say what this machine has and what is slow on it")
@@ -615,7 +626,12 @@ def topology(options: argparse.Namespace) -> None:
         runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
         {"learn": command.learned, "show": command.show}[options.topic](options.run, runner.sources.site)
         return
-    {"init": command.init, "validate": command.validate, "schema": command.schema}[options.topic](options)
+    {
+        "init": command.init,
+        "validate": command.validate,
+        "schema": command.schema,
+        "convert": command.convert,
+    }[options.topic](options)
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -1,10 +1,11 @@
-"""`topology init | validate | schema | learn | show` on the command line."""
+"""`topology init | validate | schema | convert | learn | show` on the command line."""
 
 from __future__ import annotations
 
 import argparse
 import glob
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,28 @@ def schema(options: argparse.Namespace) -> None:
     from camera_topology.schema import json_schema
 
     print(json_schema(), end="")
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Print ``options.path`` as a site file, or write that site file in another format.
+
+    Raises:
+        UserError: it is damaged or in no known format, or lacks what the other format needs.
+    """
+    from camera_topology.convert.formats import as_site, from_site
+
+    if bool(options.to) != bool(options.out):
+        raise UserError("convert: --to and --out go together: the format, and where to write it.")
+    if not options.to:
+        print(as_site(options.path, options.from_), end="")
+        return
+    if options.from_:
+        raise UserError(
+            "convert: --from leads to a site file and --to away from one; do one after the other."
+        )
+    for left in from_site(options.path, options.to, options.out):
+        print(f"{options.path}: not in {options.out}: {left}.", file=sys.stderr)
+    print(f"{options.to}: {options.out}")
 
 
 def learned(run: Path, site: Site) -> None:
