@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from camera_topology.site import Site
 from camera_topology.transit import (
     LOG_FLOOR,
+    WEAK_LOG_PRIOR,
     FloatArray,
     Transit,
     histogram_log_ratio,
@@ -32,12 +33,14 @@ _DAY_UNKNOWN_S = 43200.0
 @dataclass(frozen=True)
 class PairPrior:
     """Per pair, all (M,): ``gate`` False where impossible; ``log_prior`` in [ln 1e-4, 0]; ``transit_time_s``; ``ruled_out``
-    where nothing but the site file's word makes it impossible (a forbidden way, or one too long for the time)."""
+    where nothing but the site file's word makes it impossible (a forbidden way, or one too long for the time); ``told`` False
+    where the file says nothing of the pair by its time: unlisted, or of overlapping views, where it is the place that tells."""
 
     gate: NDArray[np.bool_]
     log_prior: FloatArray
     transit_time_s: FloatArray
     ruled_out: NDArray[np.bool_]
+    told: NDArray[np.bool_]
 
 
 def pair_prior(
@@ -91,11 +94,15 @@ def pair_prior(
         own = float(table.clock_std_s[number])
         log_prior[here] = log_normal_log_ratio(time_s[here], median_s, log_std, own)
     log_prior = np.maximum(log_prior + table.log_weight[code], LOG_FLOOR)
+    # Whoever has left two overlapping views may come back to either at any time.
+    returned = np.isfinite(table.slack_s[code]) & (log_prior < WEAK_LOG_PRIOR)
+    log_prior = np.where(returned, WEAK_LOG_PRIOR, log_prior)
+    told = table.listed[code] & ~np.isfinite(table.slack_s[code])
     same = a == b
     walkable = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
     certain = np.where(same, time_s > 0, True) & same_day(site, start_a_us, start_b_us, clock)
     log_prior = np.where(same, 0.0, np.where(table.possible[code], log_prior, LOG_FLOOR))
-    return PairPrior(certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable)
+    return PairPrior(certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable, told)
 
 
 def same_day(
@@ -174,6 +181,7 @@ class _Table:
     ceiling: FloatArray
     min_s: FloatArray
     possible: NDArray[np.bool_]
+    listed: NDArray[np.bool_]
     disjoint: NDArray[np.bool_]
     clock_std_s: FloatArray
     log_weight: FloatArray
@@ -201,6 +209,7 @@ class _Table:
             ceiling=field("ceiling", float),
             min_s=field("min_s", float),
             possible=field("possible", bool),
+            listed=np.array([site.relation(x, y) != "unlisted" for x in ids for y in ids]),
             disjoint=_either_way(field("disjoint", bool))
             & ~_either_way(np.isfinite(field("slack_s", float))),
             clock_std_s=np.hypot(stds[:, None], stds[None, :]).ravel(),

@@ -57,7 +57,9 @@ def tracklet_prior(
     log_prior[other_way] = np.minimum(log_prior[other_way], WEAK_LOG_PRIOR)
     at_once, apart = _on_shared_ground(site, camera, start_us, end_us, feet, a, b, clock_std_s)
     log_prior[at_once] = apart
-    return replace(prior, log_prior=log_prior)
+    told = prior.told & ~other_way
+    told[at_once] = True
+    return replace(prior, log_prior=log_prior, told=told)
 
 
 def _through_zones(

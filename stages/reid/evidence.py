@@ -36,6 +36,7 @@ _FLAT = np.append(
 )  # background where few pairs were seen
 _TELLING = 0.25  # a prior that varies by less than this many deviations tells nobody apart
 _FLAT_PAIRS = 30.0  # so many pairs does that assumption weigh
+_UNTOLD = 0.5  # share of true pairs that the file says nothing of, between cameras where it says something of others
 
 
 def camera_centres(features: Floats, camera: npt.NDArray[np.generic], min_tracklets: int = 8) -> Matrix:
@@ -64,7 +65,8 @@ def centred(features: Floats, centres: Floats) -> npt.NDArray[np.float32]:
 def surprise(log_prior: Floats) -> Matrix:
     """How many deviations a transit time is off: sqrt(-2 log R), for a prior R whose highest value is 1.
 
-    For TASTR's Gaussian that is |Δt − t̄| / σ; for other shapes its equivalent. Same shape as ``log_prior``.
+    For TASTR's Gaussian that is |Δt − t̄| / σ; for other shapes its equivalent. Same shape as ``log_prior``; NaN stays NaN, which
+    stands for pairs that the site file says nothing of.
     """
     return np.sqrt(-2 * np.minimum(np.asarray(log_prior, np.float64), 0.0))
 
@@ -105,23 +107,24 @@ def time_is_known(surprise_: Matrix, camera: npt.NDArray[np.generic]) -> Bools:
     """
     known = np.ones(surprise_.shape, bool)
     for a, b, block in _camera_blocks(camera):
-        values = surprise_[block]
-        if np.ptp(values) < _TELLING and values.max() < _BINS[-2]:
+        values = surprise_[block][np.isfinite(surprise_[block])]
+        if not len(values) or (np.ptp(values) < _TELLING and values.max() < _BINS[-2]):
             known[block] = False
             known[np.ix_(b, a)] = False
-    return known
+    return known & np.isfinite(surprise_)
 
 
 def background(surprise_: Matrix, camera: npt.NDArray[np.generic]) -> Matrix:
     """(N, N) probability that a random pair of the same two cameras falls into the surprise bin of the pair.
 
-    Smoothed by a flat assumption that weighs as much as 30 pairs.
+    Smoothed by a flat assumption that weighs as much as 30 pairs. NaN is a bin of its own.
     """
     out = np.ones_like(surprise_)
     for a, b, block in _camera_blocks(camera):
         at = _bin(surprise_[block])
-        counts = np.bincount(at.ravel(), minlength=len(_FLAT))
-        out[block] = ((counts + _FLAT_PAIRS * _FLAT) / (counts.sum() + _FLAT_PAIRS))[at]
+        counts = np.bincount(at.ravel(), minlength=len(_FLAT) + 1)
+        smooth = counts + _FLAT_PAIRS * np.append(_FLAT, 0.0)
+        out[block] = (smooth / (counts.sum() + _FLAT_PAIRS))[at]
         out[np.ix_(b, a)] = out[block].T
     return out
 
@@ -212,11 +215,11 @@ def pair_evidence(
     d = euclidean_distances(features, features).astype(np.float64)
     same_camera = camera[:, None] == camera[None, :]
     gap = np.maximum(t_start_s[None, :] - t_end_s[:, None], t_start_s[:, None] - t_end_s[None, :])
-    s = np.where(
-        same_camera, np.maximum(gap, 0) / (prior.reentry_s or fragment_gap_s), surprise(prior.log_prior)
-    )
+    late = surprise(np.where(prior.told, prior.log_prior, np.nan))
+    s = np.where(same_camera, np.maximum(gap, 0) / (prior.reentry_s or fragment_gap_s), late)
     chance = background(s, camera)
     described = ~same_camera & time_is_known(s, camera)
+    partly = _partly_told(described, camera)
     names, way = directed_ways(camera, t_start_s, t_end_s)
 
     def told(sharpness: float) -> Matrix:
@@ -228,6 +231,8 @@ def pair_evidence(
         ):
             likelihood = _half_normal(deviation)[_bin(s[wanted])] / chance[wanted]
             ratio[wanted] = (1 - rest) * likelihood + rest
+        ratio[partly & described] *= 1 - _UNTOLD
+        ratio[partly & ~described] = _UNTOLD / chance[partly & ~described]
         ratio[prior.ruled_out] = outlier_share
         return ratio
 
@@ -265,6 +270,16 @@ def pair_evidence(
     log_odds[same_camera & (log_odds < within_min_log_odds)] = -np.inf
     by_name = {(names[w // len(names)], names[w % len(names)]): float(trust[w]) for w in walked}
     return Evidence(log_odds, across, within, matches, by_name)
+
+
+def _partly_told(described: Bools, camera: npt.NDArray[np.generic]) -> Bools:
+    """(N, N) True between two cameras of which the site file tells some pairs of tracklets, and not others."""
+    out = np.zeros(described.shape, bool)
+    for a, b, block in _camera_blocks(camera):
+        if a is not b and described[block].any() and not described[block].all():
+            out[block] = True
+            out[np.ix_(b, a)] = True
+    return out
 
 
 def _shut(ruled_out: Bools, certain: Bools, way: npt.NDArray[np.int64], n_ways: int) -> Bools:
@@ -330,11 +345,12 @@ def _camera_blocks(
 
 
 def _bin(surprise_: Floats) -> npt.NDArray[np.int64]:
-    return np.clip(np.searchsorted(_BINS, surprise_, side="right") - 1, 0, len(_FLAT) - 1)
+    at = np.clip(np.searchsorted(_BINS, surprise_, side="right") - 1, 0, len(_FLAT) - 1)
+    return np.where(np.isnan(surprise_), len(_FLAT), at)
 
 
 def _half_normal(deviation: float) -> Matrix:
-    """Probability of each surprise bin under a half-normal distribution."""
+    """Probability of each surprise bin under a half-normal distribution; the last is of no surprise known."""
     from scipy.special import erf
 
-    return np.diff(erf(_BINS / (deviation * np.sqrt(2))))
+    return np.append(np.diff(erf(_BINS / (deviation * np.sqrt(2)))), 0.0)

@@ -125,7 +125,6 @@ def weigh(
     import numpy as np
 
     from stages.reid.evidence import camera_centres, centred, pair_evidence
-    from stages.reid.time_prior import TimePrior
 
     camera = tracklets.camera_id.to_numpy(str)
     seen = np.linalg.norm(features, axis=1) > 0
@@ -138,7 +137,7 @@ def weigh(
     end = (tracklets.t_end_us - tracklets.t_start_us.min()).to_numpy(np.float64) / 1e6
     return pair_evidence(
         centred(features, centres), (centred(first, centres[which]), centred(last, centres[which])),
-        camera, start, end, TimePrior(prior.log_prior, prior.possible & both, prior.ruled_out & both, prior.reentry_s),
+        camera, start, end, prior._replace(possible=prior.possible & both, ruled_out=prior.ruled_out & both),
         outlier_share=config.outlier_share, fragment_gap_s=config.fragment_gap_s,
         reentry_share=config.reentry_share, within_min_log_odds=config.within_min_log_odds,
     )  # fmt: skip

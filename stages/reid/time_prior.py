@@ -19,13 +19,14 @@ class TimePrior(NamedTuple):
     """What the site file and the clocks say of every pair of N tracklets, all (N, N).
 
     log_prior: spatio-temporal, across cameras, with peak 0. possible: False where they cannot be one person. ruled_out: where
-    they could, but for the site file's word on the way between their cameras. reentry_s: usual gap between two tracklets of one
+    they could, but for the site file's word on the way between their cameras. told: where it says anything of them. reentry_s: usual gap between two tracklets of one
     person in one camera, None where the file does not say.
     """
 
     log_prior: npt.NDArray[np.float64]
     possible: npt.NDArray[np.bool_]
     ruled_out: npt.NDArray[np.bool_]
+    told: npt.NDArray[np.bool_]
     reentry_s: float | None = None
 
 
@@ -47,7 +48,8 @@ def dense_prior(
     n = len(tracklets)
     camera = tracklets.camera_id.to_numpy()
     start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
-    log_prior, possible, ruled_out = np.zeros((n, n)), ~np.eye(n, dtype=bool), np.zeros((n, n), bool)
+    log_prior, possible = np.zeros((n, n)), ~np.eye(n, dtype=bool)
+    ruled_out, told = np.zeros((n, n), bool), np.zeros((n, n), bool)
     i, j = np.triu_indices(n, 1)
     across = camera[i] != camera[j]
     i, j = i[across], j[across]
@@ -58,10 +60,11 @@ def dense_prior(
         log_prior[i, j] = log_prior[j, i] = prior.log_prior
         possible[i, j] = possible[j, i] = prior.gate
         ruled_out[i, j] = ruled_out[j, i] = prior.ruled_out
+        told[i, j] = told[j, i] = prior.told
     if n:
         own = np.array([camera_clock_std_s(site, c, clock_std_s) for c in camera])
         possible &= same_day(site, start[:, None], start[None, :], np.hypot(own[:, None], own[None, :]))
         a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
         possible[a, b] = possible[b, a] = False
         ruled_out[a, b] = ruled_out[b, a] = False
-    return TimePrior(log_prior, possible, ruled_out, site.reentry_s)
+    return TimePrior(log_prior, possible, ruled_out, told, site.reentry_s)

@@ -69,7 +69,7 @@ def walkway(seed, people=14, cameras=3, noise=0.35, every_s=25.0, walk_s=60.0, d
 
 def prior_of(log_prior, possible):
     """What the clocks and the file say, the file ruling nothing out on its own."""
-    return TimePrior(log_prior, possible, np.zeros(possible.shape, bool))
+    return TimePrior(log_prior, possible, np.zeros(possible.shape, bool), np.ones(possible.shape, bool))
 
 
 def pair_f1(labels, pid):
