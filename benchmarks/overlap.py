@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -124,10 +122,8 @@ def score(
     features = looks(tracklets, noise, seed)
     prior = dense_prior(site, own, dict.fromkeys(VIEWS, 0.1), feet_of(site, own, shown))
     none = np.zeros((0, features.shape[1]))
-    with nullcontext() if times else patch("stages.reid.evidence.learned_times", return_value=None):
-        evidence = weigh(
-            features, (none, none, np.zeros(0, np.int64)), own, prior, GroupingConfig.model_validate({})
-        )
+    config = GroupingConfig.model_validate({"prior": "evidence" if times else "off"})
+    evidence = weigh(features, (none, none, np.zeros(0, np.int64)), own, prior, config)
     identity = identify(own, evidence.log_odds).set_index("tracklet_id").identity[own.tracklet_id].to_numpy()
     camera = own.camera_id.to_numpy(str)
     two = np.isin(camera, ("HC3", "HC4"))

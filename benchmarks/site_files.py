@@ -13,10 +13,8 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -38,12 +36,14 @@ CROPS_PER_TRACKLET = 16
 
 
 class Case(NamedTuple):
-    """name; site: what is told; late: camera → seconds its tracklets are late; times: False leaves them out."""
+    """name; site: what is told; late: camera → seconds its tracklets are late; times: False leaves them out; wrong: the ways
+    in question, None for all."""
 
     name: str
     site: Site
     late: dict[str, float]
     times: bool = True
+    wrong: tuple[tuple[str, str], ...] | None = None
 
 
 def main() -> None:
@@ -87,8 +87,8 @@ def measure(run: Path, checkpoint: Path) -> Iterator[dict[str, str]]:
             t_end_us=(tracklets.t_end_us + ahead_us).astype("int64"),
         )
         prior = dense_prior(case.site, own, clocks)
-        with nullcontext() if case.times else patch("stages.reid.evidence.learned_times", return_value=None):
-            evidence = weigh(means, parts, own, prior, GroupingConfig.model_validate({}))
+        config = GroupingConfig.model_validate({"prior": "evidence" if case.times else "off"})
+        evidence = weigh(means, parts, own, prior, config)
         found = identify(own, evidence.log_odds).set_index("tracklet_id").identity
         counts = pair_counts(found[own.tracklet_id].to_numpy(), pid, camera)
         off = counts if off is None else off
@@ -133,7 +133,7 @@ def wrong_files(values: dict[str, Any], way: tuple[str, str]) -> Iterator[Case]:
     missing["links"] = [link for link in missing["links"] if {link["from"], link["to"]} != set(way)]
     yield Case("busiest way missing", site_of(missing), {})
     missing["links"].append({"from": way[0], "to": way[1], "relation": "forbidden"})
-    yield Case("busiest way forbidden", site_of(missing), {})
+    yield Case("busiest way forbidden", site_of(missing), {}, wrong=(way, way[::-1]))
 
 
 def site_of(values: dict[str, Any]) -> Site:

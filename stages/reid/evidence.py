@@ -193,6 +193,7 @@ def pair_evidence(
     fragment_gap_s: float = 3.0,
     reentry_share: float = 0.001,
     within_min_log_odds: float = 3.0,
+    learn_times: bool = True,
 ) -> Evidence:
     """Log-odds of "same person" for all pairs of tracklets, without the prior odds.
 
@@ -206,6 +207,7 @@ def pair_evidence(
         reentry_share: the same as outlier_share for two tracklets of one camera: who comes back later.
         within_min_log_odds: two tracklets of one camera whose own log-odds are lower are never joined, however well both
             fit third ones. One view is compared with itself there, so this evidence outweighs that of other cameras.
+        learn_times: False takes times across cameras from the site file alone.
     """
     n = len(features)
     camera, certain = (
@@ -238,7 +240,11 @@ def pair_evidence(
 
     # What the file alone rules out may be a match, until the file is believed.
     matches = appearance_matches(np.where(certain, d, np.inf), s, chance, camera)
-    learned = learned_times(matches.pairs, camera, t_start_s, t_end_s, certain, outlier_share)
+    learned = (
+        learned_times(matches.pairs, camera, t_start_s, t_end_s, certain, outlier_share)
+        if learn_times
+        else None
+    )
     shut = _shut(prior.ruled_out, certain, way, len(names) ** 2)
     believed, trust = described.astype(np.float64), np.ones(len(names) ** 2)
     if learned is not None:

@@ -5,7 +5,7 @@ The last word of the chain (`identify`) and the pseudo-labels of our own method 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -37,6 +37,11 @@ class GroupingConfig(Settings):
     centre_cameras: bool = Field(True, description="take out what all tracklets of one camera share")
     outlier_share: float = Field(
         0.02, gt=0, lt=1, description="share of true pairs across cameras whose times do not follow the prior"
+    )
+    prior: Literal["evidence", "cannot_links", "off"] = Field(
+        "evidence",
+        description="walking times are weighed as evidence; cannot_links: they only forbid what the site file and the clocks "
+        "rule out; off: looks alone tell who is who across cameras, and that nobody is in two places at once",
     )
     sigma_share: float | None = Field(
         0.7,
@@ -125,10 +130,13 @@ def weigh(
     import numpy as np
 
     from stages.reid.evidence import camera_centres, centred, pair_evidence
+    from stages.reid.time_prior import untimed
 
     camera = tracklets.camera_id.to_numpy(str)
     seen = np.linalg.norm(features, axis=1) > 0
     both = seen[:, None] & seen[None, :]
+    if config.prior != "evidence":
+        prior = untimed(prior, config.prior == "cannot_links")
     centres = np.zeros(features.shape)
     if config.centre_cameras and seen.any():
         centres[seen] = camera_centres(features[seen], camera[seen])
@@ -140,6 +148,7 @@ def weigh(
         camera, start, end, prior._replace(possible=prior.possible & both, ruled_out=prior.ruled_out & both),
         outlier_share=config.outlier_share, fragment_gap_s=config.fragment_gap_s,
         reentry_share=config.reentry_share, within_min_log_odds=config.within_min_log_odds,
+        learn_times=config.prior == "evidence",
     )  # fmt: skip
 
 

@@ -68,3 +68,10 @@ def dense_prior(
         possible[a, b] = possible[b, a] = False
         ruled_out[a, b] = ruled_out[b, a] = False
     return TimePrior(log_prior, possible, ruled_out, told, site.reentry_s)
+
+
+def untimed(prior: TimePrior, keep_gate: bool) -> TimePrior:
+    """The same pairs with nothing known of walking times; ``keep_gate``: what the site file rules out stays ruled out."""
+    nothing = np.zeros(prior.possible.shape, bool)
+    possible = prior.possible if keep_gate else prior.possible | prior.ruled_out
+    return TimePrior(np.zeros(prior.log_prior.shape), possible, nothing, nothing, prior.reentry_s)

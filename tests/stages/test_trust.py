@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.topology import put_together, site_of
+from benchmarks.site_files import site_of
+from benchmarks.topology import put_together
 from camera_topology.site import without_file
 from data.synthetic.network import Network, NetworkSettings, build_network, site_values
+from stages.reid.association import euclidean_distances
 from stages.reid.grouping import GroupingConfig, weigh
 from stages.reid.time_prior import dense_prior
 from stages.reid.trust import directed_ways, trust_in_file
@@ -107,3 +109,20 @@ def test_what_is_forbidden_and_not_walked_stays_believed(network: Network) -> No
     found = trust_of(network, values)
     own = [found[way] for a, b in far for way in ((a, b), (b, a)) if way in found]
     assert not own or np.mean(own) > 0.5
+
+
+def test_the_prior_may_be_left_out_or_only_forbid(network: Network) -> None:
+    """off: looks alone, and that nobody is in two places at once; cannot_links: also what the file rules out."""
+    tracklets, values = network.tracklets, site_values(network)
+    values["links"][0] = {k: values["links"][0][k] for k in ("from", "to")} | {"relation": "forbidden"}
+    prior = dense_prior(site_of(values), tracklets, dict.fromkeys(network.cameras, 0.5))
+    none = np.zeros((0, network.features.shape[1]))
+    camera = tracklets.camera_id.to_numpy()
+    across = camera[:, None] != camera[None, :]
+    assert (prior.ruled_out & across).any()
+    for use, possible in (("off", prior.possible | prior.ruled_out), ("cannot_links", prior.possible)):
+        config = GroupingConfig.model_validate({"prior": use, "centre_cameras": False})
+        found = weigh(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config)
+        assert (np.isfinite(found.log_odds) == possible)[across].all()
+        told = found.log_odds - found.across.log_odds(euclidean_distances(network.features, network.features))
+        np.testing.assert_allclose(told[across & possible], 0, atol=1e-6)
