@@ -1,8 +1,10 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from camera_topology import schema
 from camera_topology.site import load, without_file
 from pipeline.errors import UserError
 
@@ -139,6 +141,21 @@ def test_declared_cameras_are_found_by_glob_folder_and_name(file: Path, tmp_path
     file.write_text(GOOD.replace("  - id: hall", "  - id: hall\n    videos: gate/hall*.mp4"))
     with pytest.raises(UserError, match="two cameras, gate and hall"):
         load(file).match_camera(inside)
+
+
+def test_one_example_has_every_key_that_decides_something() -> None:
+    def keys(model) -> set[str]:
+        found = set()
+        for name, info in model.model_fields.items():
+            found.add(info.alias or name)
+            for inner in re.findall(r"camera_topology\.schema\.(\w+)", str(info.annotation)):
+                found |= keys(getattr(schema, inner))
+        return found
+
+    text = (EXAMPLES / "all_keys.yaml").read_text(encoding="utf-8")
+    unused = {keys[-1] for keys in schema.UNUSED}
+    missing = {k for k in keys(schema.SiteFile) if not re.search(rf"\b{k}\b", text)}
+    assert missing - unused - {"built_in", "image", "metres_per_pixel"} == set()
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda p: p.stem)
