@@ -52,8 +52,8 @@ def main() -> None:
     for run in map(Path, RUNS):
         for state, checkpoint in states(run):
             for row in measure(run, checkpoint):
-                rows.append({"run": run.name, "network": state, **row})
-                values[f"{run.name} {state} {row['site file']}"] = row["F"]
+                rows.append({"run": "/".join(run.parts[-2:]), "network": state, **row})
+                values[f"{'/'.join(run.parts[-2:])} {state} {row['site file']}"] = row["F"]
     finish("site_files", values, rows, facts)
 
 

@@ -209,11 +209,11 @@ class _Table:
             ceiling=field("ceiling", float),
             min_s=field("min_s", float),
             possible=field("possible", bool),
-            listed=np.array([site.relation(x, y) != "unlisted" for x in ids for y in ids]),
+            listed=np.array([site.relation(x, y) != "unlisted" for x in ids for y in ids], bool),
             disjoint=_either_way(field("disjoint", bool))
             & ~_either_way(np.isfinite(field("slack_s", float))),
             clock_std_s=np.hypot(stds[:, None], stds[None, :]).ravel(),
-            log_weight=np.log([site.link_weight(x, y) for x in ids for y in ids]),
+            log_weight=np.log(np.array([site.link_weight(x, y) for x in ids for y in ids], np.float64)),
             histograms={i: model.histogram for i, model in enumerate(models) if model.histogram},
             log_normals={i: model.log_normal for i, model in enumerate(models) if model.log_normal},
         )

@@ -242,7 +242,7 @@ class Defaults(Part):
         default=900.0,
         gt=0,
         le=_MOST_S,
-        description="two sightings farther apart are no walk; bounds every search",
+        description="two sightings farther apart are no walk; bounds the search where a way has no time of its own",
     )
     same_camera_reentry_s: float = Field(
         default=5.0, gt=0, le=_MOST_S,

@@ -86,8 +86,11 @@ class Site:
     def link_weight(self, from_: str, to: str) -> float:
         """How many people take a listed link, 1 for the most taken; a link without a weight has 1, as an unlisted pair."""
         link = self.links.get((from_, to))
-        most = max([1.0, *(other.weight for other in self.facts.links if other.weight is not None)])
-        return 1.0 if link is None or link.weight is None else link.weight / most
+        return 1.0 if link is None or link.weight is None else link.weight / self._largest_weight
+
+    @cached_property
+    def _largest_weight(self) -> float:
+        return max([1.0, *(link.weight for link in self.facts.links if link.weight is not None)])
 
     @property
     def needs_feet(self) -> bool:

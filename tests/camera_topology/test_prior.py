@@ -321,3 +321,9 @@ def test_nobody_is_joined_across_days_unless_asked_or_the_day_is_unknown() -> No
         one(here, "A", (0, 10), "B", (90_000, 90_010)).gate[0],
     )
     assert minute == (True, False)
+
+
+def test_no_pair_at_all() -> None:
+    none = np.zeros(0, np.int64)
+    found = pair_prior(site(), [], none, none, [], none, none)
+    assert len(found.gate) == len(found.log_prior) == len(found.told) == 0
