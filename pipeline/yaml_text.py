@@ -6,6 +6,7 @@ to billions of values and on numbers of a million digits.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def compose_text(text: str, where: str) -> yaml.Node | None:
         UserError: as `compose`.
     """
     try:
-        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        root: yaml.Node | None = yaml.compose(text, Loader=_Words)
     except RecursionError:
         raise _too_deep(where) from None
     except yaml.reader.ReaderError as error:
@@ -94,6 +95,19 @@ def word(text: str) -> Any:
         return None if node is None else value(node, "")
     except UserError:
         return text
+
+
+class _Words(yaml.SafeLoader):
+    """Only true and false are truth values, as in YAML 1.2: `off` is a word of settings, and NO a country."""
+
+
+_Words.yaml_implicit_resolvers = {
+    first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:bool"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Words.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 class _Loader(yaml.SafeLoader):

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import Field
 
-from pipeline import config
+from pipeline import config, yaml_text
 from pipeline.errors import UserError
 from pipeline.stage import Settings, how, what_settings
 
@@ -81,3 +81,9 @@ def test_every_setting_of_the_chain_has_a_meaning():
     for name, section in graph.sections("tastr").items():
         for key, info in section.model_fields.items():
             assert info.description, f"{name}.{key} has no description"
+
+
+def test_off_is_a_word_and_true_is_true() -> None:
+    assert yaml_text.word("off") == "off" and yaml_text.word("no") == "no" and yaml_text.word("ON") == "ON"
+    assert yaml_text.word("true") is True and yaml_text.word("False") is False
+    assert yaml_text.word("null") is None and yaml_text.word("1e-3") in (1e-3, "1e-3")
