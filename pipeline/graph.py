@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import UserError, closest
+from pipeline.manifests import BOXES
 from pipeline.stage import Settings, Stage
 
 BEFORE_ROUNDS = ("ingest", "detect", "track", "crop", "isolate", "camera_labels")
@@ -79,6 +80,8 @@ def build(method: str, rounds: int, *, optional: Collection[str] = (), ends: End
             node_id, folder = f"{name}@{round_}", f"{name}/{method}/round-{round_}"
             config = chosen.AssociateConfig if name == "associate" else chosen.TrainConfig
             base = replace(base, config=config, version=1000 * chosen.VERSION + base.version)
+        if name == "train" and getattr(chosen, "ASSOCIATES_IN_TRAINING", False):
+            base = replace(base, inputs=(*base.inputs, BOXES), sources=(*base.sources, "site.prior"))
         inputs = {}
         for manifest in (*base.inputs, *base.extra_inputs):
             providers = tuple(n.id for n in nodes if manifest in n.stage.outputs)

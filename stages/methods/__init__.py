@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -32,6 +32,18 @@ Light = Annotated[
         ge=0, lt=1, description="white balance, exposure, gamma and contrast are varied by up to this factor"
     ),
 ]
+
+Way = Literal["off", "cannot_links", "joint"]  # see `stages.reid.prior_use`
+
+
+def prior_setting(default: str, description: str) -> Any:
+    """The setting `prior` of a method: in which of the ways of `stages.reid.prior_use` it uses time and place.
+
+    The default, which is what the paper does, is left out of fingerprints: what was made before there was the setting stays
+    fresh.
+    """
+    return Field(default, description=description, exclude_if=lambda way: way == default)
+
 
 METHODS = {
     name: f"stages.methods.{name}"

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from pipeline.errors import UserError
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light
+from stages.methods import Footage, Light, Way, prior_setting
 from stages.reid.within_camera import crop_rows, within_camera_labels
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 ROUNDS = 3
+ASSOCIATES_IN_TRAINING = (
+    True  # so its training may ask for time and place, as other methods' `associate` does
+)
 
 
 class AssociateConfig(Settings):
@@ -51,6 +55,9 @@ class AssociateConfig(Settings):
     cycle: Literal["pooled", "camera_pair"] = Field(
         "pooled",
         description="where the nearest anchor is looked for: all other cameras at once, or each camera on its own (the text)",
+    )
+    prior: Way = prior_setting(
+        "off", "the same as train.prior, for the links that are measured after a round"
     )
 
 
@@ -74,6 +81,11 @@ class TrainConfig(Settings):
         description="of the running mean of the weights, which is used in the end; null: none",
     )
     light: Light = 0.0
+    prior: Way = prior_setting(
+        "off",
+        "walking times in the cyclic ranking (Eq. 4) of every batch, not in the paper. 'cannot_links': anchors that are "
+        "certainly two people are not ranked; 'joint': nor those, and the others by D / R",
+    )
 
 
 def associate(
@@ -89,6 +101,7 @@ def associate(
 
     from stages.reid.features import tracklet_features
     from stages.reid.links import link_table
+    from stages.reid.prior_use import joint_distances
 
     tracklets = footage.tracklets
     labels = within_camera_labels(tracklets)
@@ -97,9 +110,12 @@ def associate(
     ids = tracklets.tracklet_id.to_numpy(str)
     x = torch.from_numpy(tracklet_features(features(), list(footage.crops.tracklet_id), list(ids)))
     camera = torch.from_numpy(pd.factorize(tracklets.camera_id)[0])
-    nearest, consistent = cyclic_ranking(torch.arange(len(ids)), x, camera, settings.cycle)
+    ratio = anchor_ratios(footage, settings.prior)
+    nearest, consistent = cyclic_ranking(torch.arange(len(ids)), x, camera, settings.cycle, ratio)
     distance = (x - x[nearest]).norm(dim=1).numpy()
-    links = link_table(tracklets, np.arange(len(ids)), nearest.numpy(), distance, consistent.numpy())
+    i, j = np.arange(len(ids)), nearest.numpy()
+    joint = None if ratio is None else joint_distances(distance, ratio.numpy()[i, j])
+    links = link_table(tracklets, i, j, distance, consistent.numpy(), joint)[j >= 0]
     links = links.sort_values("kept", ascending=False).drop_duplicates(["tracklet_a", "tracklet_b"])
     return links.reset_index(drop=True), labels
 
@@ -126,12 +142,18 @@ def train(
     from stages.reid.samplers import frame_batches
     from stages.reid.training import fit
 
+    if settings.prior != "off" and not footage.site.cameras:
+        raise UserError(
+            f"train.prior={settings.prior}: the stage `train` was given no site file, so it knows no walking times; "
+            "leave train.prior=off, or name a site file with TOPOLOGY."
+        )
     steps = settings.steps if round_ == 0 else settings.round_steps
     if not steps or len(footage.tracklets) < 2:
         return
     camera = torch.from_numpy(pd.factorize(footage.tracklets.camera_id)[0]).to(device)
     x = tracklet_means(network, images, footage, settings.images_per_tracklet, device)
     a = functional.normalize(x)
+    ratio = anchor_ratios(footage, settings.prior, device)
     memory = {"intra-camera anchors": x, "cross-camera anchors": a}
     rows = crop_rows(footage)
     batches = frame_batches(
@@ -145,7 +167,7 @@ def train(
         intra, cross, active = association_losses(f, own, x, a, camera, settings.margin)
         with torch.no_grad():
             update_intra_anchors(x, f, own, settings.update_rate)
-            update_cross_anchors(a, x, own.unique(), camera, associated=round_ > 0)
+            update_cross_anchors(a, x, own.unique(), camera, associated=round_ > 0, ratio=ratio)
         return intra * float(settings.intra) + settings.cross_weight * cross, active
 
     yield from fit(
@@ -193,7 +215,13 @@ def update_intra_anchors(x: torch.Tensor, f: torch.Tensor, own: torch.Tensor, ra
 
 
 def update_cross_anchors(
-    a: torch.Tensor, x: torch.Tensor, rows: torch.Tensor, camera: torch.Tensor, *, associated: bool
+    a: torch.Tensor,
+    x: torch.Tensor,
+    rows: torch.Tensor,
+    camera: torch.Tensor,
+    *,
+    associated: bool,
+    ratio: torch.Tensor | None = None,
 ) -> None:
     """Eq. 5, in place, for the tracklets ``rows``: the mean of two anchors that are each other's nearest."""
     import torch
@@ -203,36 +231,46 @@ def update_cross_anchors(
     if not associated or len(camera.unique()) < 2:
         a[rows] = own
         return
-    nearest, consistent = cyclic_ranking(rows, x, camera)
+    nearest, consistent = cyclic_ranking(rows, x, camera, ratio=ratio)
     merged = (own + functional.normalize(x[nearest])) / 2
     a[rows] = torch.where(consistent[:, None], merged, own)
 
 
 def cyclic_ranking(
-    rows: torch.Tensor, x: torch.Tensor, camera: torch.Tensor, cycle: str = "pooled"
+    rows: torch.Tensor,
+    x: torch.Tensor,
+    camera: torch.Tensor,
+    cycle: str = "pooled",
+    ratio: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Eq. 4: the nearest anchor of other cameras for each of ``rows`` (R,), and whether ranking back leads home (R,).
 
     cycle: 'pooled' ranks all other cameras at once; 'camera_pair' each on its own, and the nearest of those that lead
         home is taken, or the nearest at all.
+    ratio: (T, T) R, see `stages.reid.prior_use`: ranked is by D / R, there and back. An anchor that can be nobody
+        elsewhere has no nearest, which is -1.
     """
     import torch
     from torch.nn import functional
 
     x = functional.normalize(x)
-    d = torch.cdist(x[rows], x, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def distances(of: torch.Tensor) -> torch.Tensor:
+        d = torch.cdist(x[of], x, compute_mode="donot_use_mm_for_euclid_dist")
+        return d if ratio is None else (d / ratio[of]).masked_fill(ratio[of] == 0, torch.inf)
+
     home = camera[rows][:, None] == camera[None, :]
-    d = d.masked_fill(home, torch.inf)
+    d = distances(rows).masked_fill(home, torch.inf)
+    nearest = d.argmin(1)
+    somebody = torch.isfinite(d.gather(1, nearest[:, None]).squeeze(1))
 
     def back(there: torch.Tensor) -> torch.Tensor:
-        ranked = torch.cdist(x[there], x, compute_mode="donot_use_mm_for_euclid_dist")
-        return ranked.masked_fill(~home, torch.inf).argmin(1) == rows
+        return distances(there).masked_fill(~home, torch.inf).argmin(1) == rows
 
     if cycle == "pooled":
-        nearest = d.argmin(1)
-        return nearest, back(nearest)
+        return torch.where(somebody, nearest, -1), back(nearest) & somebody
     best = torch.full((len(rows),), torch.inf, device=x.device)
-    nearest, found = d.argmin(1), torch.zeros(len(rows), dtype=torch.bool, device=x.device)
+    nearest, found = torch.where(somebody, nearest, -1), torch.zeros_like(somebody)
     for other in camera.unique():
         here = d.masked_fill((camera != other)[None, :], torch.inf)
         distance, there = here.min(1)
@@ -241,6 +279,16 @@ def cyclic_ranking(
             torch.where(closes, distance, best), torch.where(closes, there, nearest), found | closes,
         )  # fmt: skip
     return nearest, found
+
+
+def anchor_ratios(footage: Footage, way: str, device: str = "cpu") -> torch.Tensor | None:
+    """(T, T) R of the tracklets that the anchors stand for; None where the way is 'off'."""
+    import torch
+
+    from stages.reid.prior_use import time_ratios
+
+    found = time_ratios(footage, way)
+    return None if found is None else torch.from_numpy(found).float().to(device)
 
 
 def tracklet_means(

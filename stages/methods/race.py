@@ -26,7 +26,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light
+from stages.methods import Footage, Light, Way, prior_setting
 from stages.reid.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 ROUNDS = 2
+_LEFT_OUT = 1e12  # squared distance, far beyond any D / R
 
 
 class AssociateConfig(Settings):
@@ -67,6 +68,11 @@ class AssociateConfig(Settings):
         description="Eq. 6, or a baseline that labels everything: 1-NN or anchor graph regularisation",
     )
     agr_weight: float = Field(0.01, ge=0, description="gamma of anchor graph regularisation")
+    prior: Way = prior_setting(
+        "off",
+        "walking times beyond the choice of anchors, not in the paper. 'cannot_links': nobody gets the label of an anchor, or "
+        "of a nearer tracklet, that is certainly somebody else; 'joint': that, and D / R for the distances to the anchors",
+    )
 
 
 class TrainConfig(Settings):
@@ -90,6 +96,7 @@ def associate(
     import numpy as np
 
     from stages.reid.links import link_table, pairs_across, site_labels
+    from stages.reid.prior_use import joint_distances, keep_apart, time_ratios
 
     tracklets = footage.tracklets
     anchors = choose_anchors(footage, settings.anchors, np.random.default_rng(settings.anchor_seed))
@@ -97,11 +104,20 @@ def associate(
         return ASSOCIATIONS.empty(), site_labels(tracklets, anchors, np.arange(len(anchors)))
     x = hulls(features(), crop_rows(footage), len(tracklets), settings)
     others = np.setdiff1d(np.arange(len(tracklets)), anchors)
-    label = estimate_labels(x[others], x[anchors], settings)
+    camera = tracklets.camera_id.to_numpy(str)
+    ratio = time_ratios(footage, settings.prior)
+    to_anchors = None if ratio is None else ratio[np.ix_(others, anchors)]
     of_all = np.full(len(tracklets), -1)
-    of_all[anchors], of_all[others] = np.arange(len(anchors)), label
-    i, j = pairs_across(of_all, tracklets.camera_id.to_numpy(str))
-    links = link_table(tracklets, i, j, np.linalg.norm(x[i] - x[j], axis=1), True)
+    of_all[anchors] = np.arange(len(anchors))
+    of_all[others] = estimate_labels(x[others], x[anchors], settings, to_anchors)
+    if ratio is not None:
+        own = anchors[of_all]
+        cost = joint_distances(np.linalg.norm(x - x[own], axis=1), ratio[np.arange(len(x)), own])
+        of_all = keep_apart(of_all, cost, ratio)
+    i, j = pairs_across(of_all, camera)
+    distance = np.linalg.norm(x[i] - x[j], axis=1)
+    joint = None if ratio is None else joint_distances(distance, ratio[i, j])
+    links = link_table(tracklets, i, j, distance, True, joint)
     return links, site_labels(tracklets, of_all >= 0, of_all[of_all >= 0])
 
 
@@ -224,20 +240,31 @@ def affine_hull(frames: npt.NDArray[np.floating], target: str, delta: float) -> 
 
 
 def estimate_labels(
-    x: npt.NDArray[np.floating], anchors: npt.NDArray[np.floating], settings: AssociateConfig
+    x: npt.NDArray[np.floating],
+    anchors: npt.NDArray[np.floating],
+    settings: AssociateConfig,
+    ratio: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """3.3: (n,) the anchor, among ``anchors`` (m, D), of each of ``x`` (n, D), or -1."""
+    """3.3: (n,) the anchor, among ``anchors`` (m, D), of each of ``x`` (n, D), or -1.
+
+    ratio: (n, m) R, see `stages.reid.prior_use`; D / R then stands for each distance, and where R is 0 for no anchor.
+    """
     import numpy as np
 
     from stages.reid.association import euclidean_distances
+    from stages.reid.prior_use import joint_distances
 
     distance = euclidean_distances(x, anchors).astype(np.float64)
+    joint = distance if ratio is None else joint_distances(distance, ratio)
     if settings.prediction == "nearest":
-        return distance.argmin(1).reshape(len(x))
-    weight = embed(x, anchors, distance, settings)
-    if settings.prediction == "agr":
-        return anchor_graph_labels(weight, settings.agr_weight)
-    return top_k_counts(weight, distance, settings.top_k)
+        label = joint.argmin(1).reshape(len(x))
+    else:
+        weight = embed(x, anchors, distance, settings, joint)
+        if settings.prediction == "agr":
+            label = anchor_graph_labels(weight, settings.agr_weight)
+        else:
+            label = top_k_counts(weight, joint, settings.top_k)
+    return np.where(np.isfinite(joint[np.arange(len(x)), label]), label, -1)
 
 
 def embed(
@@ -245,18 +272,26 @@ def embed(
     anchors: npt.NDArray[np.floating],
     distance: npt.NDArray[np.floating],
     settings: AssociateConfig,
+    joint: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Eq. 3: (n, m) weights of the anchors that rebuild each tracklet, nought beyond its k nearest."""
+    """Eq. 3: (n, m) weights of the anchors that rebuild each tracklet, nought beyond its k nearest.
+
+    joint: (n, m) distances under the prior, infinite for an anchor that is left out. On the simplex |x - Σ w a|² is
+    Σ w D² less what the anchors' own distances say, so they take the place of D there, in Eq. 4 and in who is near.
+    """
     import numpy as np
 
     from stages.reid.simplex import simplex_least_squares
 
     n, m = distance.shape
     k = min(settings.k, m)
-    near = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    joint = distance if joint is None else joint
+    near = np.argsort(joint, axis=1, kind="stable")[:, :k]
     gram = (anchors @ anchors.T)[near[:, :, None], near[:, None, :]]
-    linear = np.take_along_axis(np.asarray(x, np.float64) @ anchors.T, near, axis=1)
-    d = smoothing(np.take_along_axis(distance, near, axis=1), settings.smoothing)
+    own, timed = (np.take_along_axis(table, near, axis=1) for table in (distance, joint))
+    far = np.where(np.isfinite(timed), (timed**2 - own**2) / 2, _LEFT_OUT)
+    linear = np.take_along_axis(np.asarray(x, np.float64) @ anchors.T, near, axis=1) - far
+    d = smoothing(timed, settings.smoothing)
     weight = np.zeros((n, m))
     np.put_along_axis(
         weight, near, simplex_least_squares(gram, linear, np.sqrt(settings.smoothing_weight) * d), axis=1
@@ -265,12 +300,17 @@ def embed(
 
 
 def smoothing(distance: npt.NDArray[np.floating], which: str) -> npt.NDArray[np.float64]:
-    """Eq. 4: (n, k) what a weight on each anchor costs, from the distances (n, k); sigma is their mean square."""
+    """Eq. 4: (n, k) what a weight on each anchor costs, from the distances (n, k); sigma is their mean square.
+
+    Infinite distances are those of no anchor, which cost nothing.
+    """
     import numpy as np
 
-    squared = np.asarray(distance, np.float64) ** 2
-    ratio = squared / np.maximum(squared.mean(1, keepdims=True), 1e-12)
-    return np.asarray(np.exp(ratio if which == "far" else -ratio))
+    there = np.isfinite(distance)
+    squared = np.where(there, distance, 0.0).astype(np.float64) ** 2
+    sigma = squared.sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1)
+    ratio = squared / np.maximum(sigma, 1e-12)
+    return np.where(there, np.exp(ratio if which == "far" else -ratio), 0.0)
 
 
 def top_k_counts(

@@ -26,7 +26,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light
+from stages.methods import Footage, Light, Way, prior_setting
 from stages.reid.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class AssociateConfig(Settings):
         description="what stands for a cluster: its mean, or the member nearest to it (PUL's code)",
     )
     cluster_seed: int = Field(0, ge=0, description="seed of k-means")
+    prior: Way = prior_setting(
+        "off",
+        "walking times, not in the paper. 'cannot_links': nobody has the hard label of, or a soft one for, who is certainly somebody else; "
+        "'joint': that, and D / R for the distances to the centres",
+    )
 
 
 class TrainConfig(Settings):
@@ -96,6 +101,7 @@ def associate(
 
     from stages.reid.features import tracklet_features
     from stages.reid.links import link_table, pairs_across
+    from stages.reid.prior_use import cluster_ratios, joint_distances, time_ratios
 
     tracklets = footage.tracklets
     m = min(settings.people or footage.people(), len(tracklets))
@@ -103,15 +109,20 @@ def associate(
         return ASSOCIATIONS.empty(), PSEUDO_LABELS.empty()
     ids = tracklets.tracklet_id.to_numpy(str)
     f = tracklet_features(features(), list(footage.crops.tracklet_id), list(ids)).astype(np.float64)
-    hard, c = reliable_labels(f, tracklets.camera_id.to_numpy(str), seen_at_once(footage), m, settings)
+    camera = tracklets.camera_id.to_numpy(str)
+    ratio = time_ratios(footage, settings.prior)
+    hard, c = reliable_labels(f, camera, seen_at_once(footage), m, settings, ratio)
     labels = [(ids[i], "site", int(hard[i]), 1.0) for i in np.flatnonzero(hard >= 0)]
     if settings.soft:
         unreliable = np.flatnonzero(hard < 0)
-        for i, share in zip(unreliable, soft_labels(f[unreliable], c, settings.temperature), strict=True):
+        r = None if ratio is None else cluster_ratios(ratio[unreliable], hard, len(c))
+        for i, share in zip(unreliable, soft_labels(f[unreliable], c, settings.temperature, r), strict=True):
             labels += [(ids[i], "site", int(j), float(share[j])) for j in np.flatnonzero(share > 1e-4)]
     table = pd.DataFrame(labels, columns=["tracklet_id", "group", "pseudo_label", "weight"])
-    a, b = pairs_across(hard, tracklets.camera_id.to_numpy(str))
-    return link_table(tracklets, a, b, np.linalg.norm(f[a] - f[b], axis=1), True), table
+    a, b = pairs_across(hard, camera)
+    distance = np.linalg.norm(f[a] - f[b], axis=1)
+    joint = None if ratio is None else joint_distances(distance, ratio[a, b])
+    return link_table(tracklets, a, b, distance, True, joint), table
 
 
 def train(
@@ -175,27 +186,32 @@ def reliable_labels(
     at_once: dict[str, int],
     m: int,
     settings: AssociateConfig,
+    ratio: npt.NDArray[np.floating] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """2.1 and the first half of 2.2: (T,) hard labels, -1 where unreliable, and (M, D) the people's unit centres.
 
     Args:
         f: (T, D) unit vectors; camera: (T,); at_once: camera → people seen there at one instant; m: number of people.
+        ratio: (T, T) R, see `stages.reid.prior_use`; None: time says nothing.
     """
     import numpy as np
 
+    def among(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating] | None:
+        return None if ratio is None else ratio[np.ix_(rows, rows)]
+
     if not settings.by_camera:  # PUL: one clustering of all is both the test and the label
-        labels, c = clusters(f, m, settings)
-        cosine = (f * c[labels]).sum(1)
+        labels, c = clusters(f, m, settings, ratio)
+        cosine = np.where(labels >= 0, (f * c[labels]).sum(1), -1.0)
         return np.where(reliable(cosine, settings), labels, -1), c
     cosine = np.zeros(len(f))
     for k in np.unique(camera):
         here = np.flatnonzero(camera == k)
         m_k = max(min(m, -(-len(here) // 2)), at_once.get(str(k), 1))
-        labels, centres = clusters(f[here], m_k, settings)  # Eq. 3, 4
-        cosine[here] = (f[here] * centres[labels]).sum(1)  # Eq. 5
+        labels, centres = clusters(f[here], m_k, settings, among(here))  # Eq. 3, 4
+        cosine[here] = np.where(labels >= 0, (f[here] * centres[labels]).sum(1), -1.0)  # Eq. 5
     chosen = np.flatnonzero(reliable(cosine, settings))
     hard = np.full(len(f), -1, np.int64)
-    hard[chosen], c = clusters(f[chosen], min(m, len(chosen)), settings)  # Eq. 6
+    hard[chosen], c = clusters(f[chosen], min(m, len(chosen)), settings, among(chosen))  # Eq. 6
     return hard, c
 
 
@@ -210,28 +226,55 @@ def reliable(cosine: npt.NDArray[np.floating], settings: AssociateConfig) -> npt
 
 
 def clusters(
-    f: npt.NDArray[np.floating], m: int, settings: AssociateConfig
+    f: npt.NDArray[np.floating],
+    m: int,
+    settings: AssociateConfig,
+    ratio: npt.NDArray[np.floating] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """k-means of (n, D) unit vectors into m <= n clusters: (n,) labels and (m, D) unit centres."""
+    """k-means of (n, D) unit vectors into m <= n clusters: (n,) labels and (m, D) unit centres.
+
+    ratio: (n, n) R, under which k-means is gone on with, see `prior_use.regroup`; some labels may then be -1.
+    """
     import numpy as np
     from sklearn.cluster import KMeans
+    from sklearn.metrics.pairwise import euclidean_distances
+
+    from stages.reid.prior_use import regroup
 
     found = KMeans(m, n_init=3, random_state=settings.cluster_seed).fit(f)
     labels, centres = found.labels_.astype(np.int64), found.cluster_centers_
+    if ratio is not None:
+        labels, centres = regroup(f, labels, centres, ratio)
     if settings.centres == "medoid":
-        distance = found.transform(f)
+        distance = euclidean_distances(f, centres)
         distance[labels[:, None] != np.arange(m)] = np.inf
         centres = f[distance.argmin(0)]
     return labels, np.asarray(centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12))
 
 
 def soft_labels(
-    f: npt.NDArray[np.floating], c: npt.NDArray[np.floating], temperature: float
+    f: npt.NDArray[np.floating],
+    c: npt.NDArray[np.floating],
+    temperature: float,
+    ratio: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Eq. 7 and 8: (n, M) softmax of the cosines of ``f`` (n, D) and the centres ``c`` (M, D), over t."""
+    """Eq. 7 and 8: (n, M) softmax of the cosines of ``f`` (n, D) and the centres ``c`` (M, D), over t.
+
+    ratio: (n, M) R. The cosine of unit vectors is 1 - D² / 2, and D / R takes the place of D; where R is 0 the label is
+    0, and a row of noughts where it is 0 throughout.
+    """
+    import numpy as np
     from scipy.special import softmax
 
-    return softmax(f @ c.T / temperature, axis=1)  # type: ignore[no-any-return]
+    cosine = f @ c.T
+    if ratio is None:
+        return softmax(cosine / temperature, axis=1)  # type: ignore[no-any-return]
+    r = np.where(ratio > 0, ratio, 1.0)
+    timed = np.where(ratio > 0, cosine - (1 - cosine) * (1 / r**2 - 1), -np.inf)
+    some = (ratio > 0).any(1)
+    share = np.zeros(cosine.shape)
+    share[some] = softmax(timed[some] / temperature, axis=1)
+    return share
 
 
 def seen_at_once(footage: Footage) -> dict[str, int]:

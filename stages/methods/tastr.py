@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light
+from stages.methods import Footage, Light, Way, prior_setting
 from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ class AssociateConfig(Settings):
     """Section IV-C."""
 
     spatio_temporal: bool = Field(
-        True, description="use STR, the walking-time term of the joint distance (Eq. 3, 4)"
+        True, description="use STR, the walking-time term of the joint distance (Eq. 3, 4); false: prior=off"
+    )
+    prior: Way = prior_setting(
+        "joint",
+        "'joint' as in the paper: D / R under the gate (Eq. 3, 4); 'cannot_links': D, but certainly two people are never "
+        "matched, nor joined by labels=site",
     )
     sigma_share: float = Field(
         0.7, gt=0, description="lambda: deviation of the walking time as a share of its mean"
@@ -58,6 +63,18 @@ class AssociateConfig(Settings):
         "camera_pair",
         description="'camera_pair' as in the paper: A-B and B-C of one person are two labels; 'site' joins them by union-find",
     )
+
+    @field_validator("prior")
+    @classmethod
+    def _one_word_for_it(cls, prior: str, info: ValidationInfo) -> str:
+        if not info.data.get("spatio_temporal", True) and prior == "cannot_links":
+            raise ValueError("spatio_temporal=false already says prior=off; set one of the two")
+        return prior
+
+    @property
+    def way(self) -> str:
+        """In which of the ways of `stages.reid.prior_use` time is used."""
+        return self.prior if self.spatio_temporal else "off"
 
 
 class TrainConfig(Settings):
@@ -96,7 +113,7 @@ def associate(
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
     matches = cross_camera_matches(footage, features(), settings)
     if settings.labels == "site":
-        return matches, joined_labels(footage, matches)
+        return matches, joined_labels(footage, matches, settings.way)
     return matches, camera_pair_labels(footage.tracklets, matches)
 
 
@@ -192,17 +209,20 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
     x = tracklet_features(features, list(footage.crops.tracklet_id), list(tracklets.tracklet_id))
     of_camera = tracklets.groupby("camera_id").indices
     found = []
+    possible = footage.time_prior().possible if settings.way == "cannot_links" else None
     for camera_a, camera_b in combinations(sorted(map(str, of_camera)), 2):
         a, b = of_camera[camera_a], of_camera[camera_b]
         d = euclidean_distances(x[a], x[b])  # Eq. 2
-        prior = pair_prior(
-            footage.site, *_when(tracklets, np.repeat(a, len(b))), *_when(tracklets, np.tile(b, len(a))),
-            sigma_share=settings.sigma_share, sigma_floor_s=settings.sigma_floor_s,
-            clock_std_s=footage.clock_std_s,
-        )  # fmt: skip
-        log_r = prior.log_prior.reshape(d.shape)
-        joint = joint_distance(d, log_r) if settings.spatio_temporal else d  # Eq. 3 and 4
-        gate = prior.gate.reshape(d.shape) if settings.spatio_temporal else None
+        joint: np.ndarray = d
+        gate = None if possible is None else possible[a][:, b]
+        if settings.way == "joint":
+            prior = pair_prior(
+                footage.site, *_when(tracklets, np.repeat(a, len(b))), *_when(tracklets, np.tile(b, len(a))),
+                sigma_share=settings.sigma_share, sigma_floor_s=settings.sigma_floor_s,
+                clock_std_s=footage.clock_std_s,
+            )  # fmt: skip
+            joint = joint_distance(d, prior.log_prior.reshape(d.shape))  # Eq. 3 and 4
+            gate = prior.gate.reshape(d.shape)
         i, j = mutual_nearest(joint, gate).T
         kept = keep_nearest_cluster(d[i, j], settings.k) if settings.kmeans else np.ones(len(i), bool)
         found.append(link_table(tracklets, a[i], b[j], d[i, j], kept, joint[i, j]))
@@ -226,8 +246,11 @@ def camera_pair_labels(tracklets: pd.DataFrame, matches: pd.DataFrame) -> pd.Dat
     return pd.concat(both, ignore_index=True)
 
 
-def joined_labels(footage: Footage, matches: pd.DataFrame) -> pd.DataFrame:
-    """Not in the paper: the kept matches of all camera pairs joined by union-find that respects certain negatives."""
+def joined_labels(footage: Footage, matches: pd.DataFrame, way: str = "joint") -> pd.DataFrame:
+    """Not in the paper: the kept matches of all camera pairs joined by union-find that respects certain negatives.
+
+    way: 'cannot_links' respects the gate, too.
+    """
     import numpy as np
     import pandas as pd
 
@@ -238,7 +261,10 @@ def joined_labels(footage: Footage, matches: pd.DataFrame) -> pd.DataFrame:
     kept = matches[matches.kept]
     row = pd.Series(np.arange(len(tracklets)), index=tracklets.tracklet_id)
     pairs = np.stack([row[kept.tracklet_a], row[kept.tracklet_b]], axis=1)
-    labels = union_find(len(tracklets), pairs, kept.distance.to_numpy(), footage.certain_negatives())
+    apart = footage.certain_negatives()
+    if way == "cannot_links":
+        apart = np.argwhere(np.triu(~footage.time_prior().possible, 1))
+    labels = union_find(len(tracklets), pairs, kept.distance.to_numpy(), apart)
     matched = np.isin(np.arange(len(tracklets)), pairs)
     return site_labels(tracklets, matched, labels[matched])
 

@@ -26,13 +26,13 @@ Deviations from the paper (the paper's own value in brackets):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light
+from stages.methods import Footage, Light, prior_setting
 from stages.reid.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class AssociateConfig(Settings):
         "person by the label-free estimate",
     )  # fmt: skip
     frames: int = Field(32, ge=1, description="consecutive frames of a tracklet that are averaged")
+    prior: Literal["off", "cannot_links", "joint", "jaccard"] = prior_setting(
+        "off",
+        "walking times, not in the paper. 'cannot_links': no cluster holds two who are certainly two people; 'joint', 'jaccard': "
+        "that, and Jaccard distances over R, or Jaccard similarities times R",
+    )
 
 
 class TrainConfig(Settings):
@@ -104,6 +109,7 @@ def associate(
 
     from stages.reid.jaccard import data_dependent_eps, jaccard_distances
     from stages.reid.links import link_table, pairs_across, site_labels
+    from stages.reid.prior_use import take_apart, time_ratios, under_prior
 
     tracklets = footage.tracklets
     if len(tracklets) < 2:
@@ -112,11 +118,18 @@ def associate(
         features(), crop_rows(footage), len(tracklets), settings.frames, np.random.default_rng(round_)
     )
     k1, k2, min_samples, pairs = sizes(footage, settings)
-    distance = jaccard_distances(f, k1, k2, FAR)
+    camera = tracklets.camera_id.to_numpy(str)
+    looks = distance = jaccard_distances(f, k1, k2, FAR)
+    ratio = time_ratios(footage, settings.prior)
+    if ratio is not None:
+        distance = under_prior(looks, ratio, settings.prior, FAR)
     eps = settings.eps or data_dependent_eps(distance, pairs / len(tracklets))
     hard = density_clusters(distance, eps, min_samples)
-    i, j = pairs_across(hard, tracklets.camera_id.to_numpy(str))
-    links = link_table(tracklets, i, j, stored_distances(distance, i, j), True)
+    if ratio is not None:
+        hard = take_apart(hard, distance, ratio, min_samples, FAR)
+    i, j = pairs_across(hard, camera)
+    joint = None if ratio is None else stored_distances(distance, i, j)
+    links = link_table(tracklets, i, j, stored_distances(looks, i, j), True, joint)
     return links, site_labels(tracklets, hard >= 0, hard[hard >= 0])
 
 

@@ -1,12 +1,17 @@
 """DAL's own pieces against a second, naive writing of its equations, and its limit cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from camera_topology.site import without_file
+from camera_topology.schema import SiteFile
+from camera_topology.site import Site, without_file
+from pipeline.errors import UserError
 from stages.methods import Footage, dal
+from stages.reid.samplers import Batch
 
 unit = torch.nn.functional.normalize
 
@@ -101,6 +106,41 @@ def test_cyclic_ranking_is_equation_4_pooled_and_camera_by_camera(seed):
         assert (there, closes) == (int(nearest[k]), bool(consistent[k]))
 
 
+@pytest.mark.parametrize("cycle", ["pooled", "camera_pair"])
+@pytest.mark.parametrize("seed", range(4))
+def test_under_the_prior_ranked_is_by_distance_over_r_there_and_back(cycle, seed):
+    _, _, x, camera = world(seed, tracklets=12)
+    generator = torch.Generator().manual_seed(seed)
+    r = torch.rand(12, 12, generator=generator).clamp(min=0.05) * (
+        torch.rand(12, 12, generator=generator) > 0.3
+    )
+    r = torch.minimum(r, r.T).fill_diagonal_(1)
+    r[0, camera != camera[0]] = r[camera != camera[0], 0] = 0  # who can be nobody elsewhere
+    nearest, consistent = dal.cyclic_ranking(torch.arange(12), x, camera, cycle, r)
+
+    def d(i, j):
+        return float((unit(x[i], dim=0) - unit(x[j], dim=0)).norm()) / float(r[i, j]) if r[i, j] else np.inf
+
+    for p in range(12):
+        tried = []
+        for among in [{0, 1, 2}] if cycle == "pooled" else [{c} for c in range(3) if c != camera[p]]:
+            others = [i for i in range(12) if int(camera[i]) in among and camera[i] != camera[p]]
+            there = min(others, key=lambda i, p=p: d(p, i))
+            if np.isfinite(d(p, there)):
+                back = min((i for i in range(12) if camera[i] == camera[p]), key=lambda i, t=there: d(t, i))
+                tried.append((there, back == p, d(p, there)))
+        home = [t for t in tried if t[1]]
+        there, closes, _ = min(home or tried, key=lambda t: t[2]) if tried else (-1, False, 0)
+        assert (there, closes) == (int(nearest[p]), bool(consistent[p]))
+    assert nearest[0] == -1 and not consistent[0]
+    one = dal.cyclic_ranking(torch.arange(12), x, camera, cycle, torch.ones(12, 12))
+    assert all(map(torch.equal, one, dal.cyclic_ranking(torch.arange(12), x, camera, cycle)))
+    # Where but one of the others fits by its time, it is the nearest.
+    only = torch.full((12, 12), 1e-4).fill_diagonal_(1)
+    only[0, 7] = only[7, 0] = 1
+    assert dal.cyclic_ranking(torch.tensor([0]), x, camera, cycle, only)[0].tolist() == [7]
+
+
 def test_cross_camera_anchors_merge_mutual_neighbours_only_once_associated():
     _, _, x, camera = world(3, tracklets=8, cameras=2)
     rows, a = torch.arange(8), torch.zeros_like(x)
@@ -146,3 +186,40 @@ def test_association_keeps_what_leads_home_and_labels_stay_inside_the_camera():
     assert dal.associate(world, lambda: features, 0, dal.AssociateConfig())[0].empty
     alone = footage([2] * 3, ["a"] * 3)
     assert dal.associate(alone, lambda: features, 1, dal.AssociateConfig())[0].empty
+
+
+@pytest.mark.parametrize(("way", "partner"), [("off", 2), ("joint", 1)])
+def test_a_batch_associates_by_the_way_of_its_setting(monkeypatch, way, partner):
+    """Of two in camera b the first fits the walking time, the second looks nearer."""
+    site = Site(
+        SiteFile.model_validate(
+            {
+                "version": 1,
+                "cameras": [{"id": "a"}, {"id": "b"}],
+                "links": [{"from": "a", "to": "b", "distance_m": 25}],
+            }
+        )
+    )
+    made = footage([1] * 3, ["a", "b", "b"])
+    made.tracklets["t_start_us"] = [0, 20_000_000, 300_000_000]
+    made.tracklets["t_end_us"] = made.tracklets.t_start_us + 1_000_000
+    made = replace(made, site=site)
+    x = unit(torch.tensor([[1.0, 0.2, 0.0], [1.0, -0.3, 0.0], [1.0, 0.1, 0.0]]))
+    monkeypatch.setattr(dal, "tracklet_means", lambda *_: x.clone())
+    monkeypatch.setattr("stages.reid.samplers.frame_batches", lambda *_, **__: [])
+    memory = {}
+
+    def fit(network, images, epochs, loss, **more):
+        memory.update(more["memory"])
+        loss(x[:1], Batch(np.array([0]), np.array([0]), np.array([0])))
+        yield {}
+
+    monkeypatch.setattr("stages.reid.training.fit", fit)
+    list(dal.train(None, None, made, None, 1, dal.TrainConfig(prior=way), seed=0, device="cpu"))
+    torch.testing.assert_close(memory["cross-camera anchors"][0], (x[0] + x[partner]) / 2)
+
+
+def test_training_without_a_site_file_knows_no_times_and_says_so():
+    made = footage([1] * 3, ["a", "b", "b"])
+    with pytest.raises(UserError, match=r"train\.prior=joint: .* no site file"):
+        list(dal.train(None, None, made, None, 1, dal.TrainConfig(prior="joint"), seed=0, device="cpu"))

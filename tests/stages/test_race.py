@@ -121,6 +121,48 @@ def test_weights_are_of_the_nearest_anchors_only_and_rebuild_what_is_a_mixture()
     np.testing.assert_allclose(weight.sum(1), 1)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_under_the_prior_distances_over_r_take_the_place_of_distances(seed):
+    rng = np.random.default_rng(seed)
+    anchors, x = unit(rng.normal(size=(6, 12))), unit(rng.normal(size=(5, 12)))
+    r = rng.uniform(0.2, 1, (5, 6))
+    distance = euclidean_distances(x, anchors).astype(float)
+    joint, between = distance / r, euclidean_distances(anchors, anchors).astype(float)
+    found = race.embed(x, anchors, distance, race.AssociateConfig(k=6), joint)
+    for i in range(5):
+        d = np.exp(joint[i] ** 2 / (joint[i] ** 2).mean())
+
+        def objective(w, i=i, d=d):  # Eq. 3 in distances: |x - Σ w a|² = Σ w |x - a|² - Σ w v |a - b|² / 2
+            return w @ joint[i] ** 2 - w @ between**2 @ w / 2 + 0.1 * ((d * w) ** 2).sum()
+
+        assert objective(found[i]) <= objective(on_simplex(objective, 6)) + 1e-6
+    plain = race.embed(x, anchors, distance, race.AssociateConfig(k=6))
+    w = plain[0]
+    fit = ((x[0] - w @ anchors) ** 2).sum() - w @ distance[0] ** 2 + w @ between**2 @ w / 2
+    assert fit == pytest.approx(0, abs=1e-6)  # the two writings are one
+    assert (race.embed(x, anchors, distance, race.AssociateConfig(k=6), distance) == plain).all()
+
+
+@pytest.mark.parametrize("prediction", ["top_k_counts", "nearest", "agr"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_one_anchor_whose_time_fits_is_taken_and_an_impossible_one_never(prediction, seed):
+    rng = np.random.default_rng(seed)
+    anchors, x = unit(rng.normal(size=(6, 12))), unit(rng.normal(size=(9, 12)))
+    settings = race.AssociateConfig(prediction=prediction, agr_weight=0)
+    fits = rng.permutation(np.arange(9) % 6)
+    only = np.where(np.arange(6) == fits[:, None], 1.0, 1e-4)
+    assert race.estimate_labels(x, anchors, settings, only).tolist() == fits.tolist()
+    r = np.where(rng.random((9, 6)) < 0.5, 0.0, 1.0)
+    r[0] = 0
+    found = race.estimate_labels(x, anchors, settings, r)
+    assert found[0] == -1 and all(label < 0 or r[i, label] > 0 for i, label in enumerate(found))
+    # Left out is as if it were not there.
+    kept = np.arange(6) != 2
+    without = race.estimate_labels(x, anchors[kept], settings)
+    found = race.estimate_labels(x, anchors, settings, np.broadcast_to(kept.astype(float), (9, 6)))
+    assert found.tolist() == [int(np.flatnonzero(kept)[v]) if v >= 0 else -1 for v in without]
+
+
 def naive_top_k(weight, distance, top_k):
     near = sorted(range(len(distance)), key=lambda j: (distance[j], j))[:top_k]
     heavy = sorted(range(len(weight)), key=lambda j: (-weight[j], j))[:top_k]

@@ -73,6 +73,63 @@ def test_soft_labels_are_the_softmax_of_equation_8_and_sharpen_with_t():
     np.testing.assert_allclose(reliable_soft.soft_labels(f, c, 1e6), 1 / 3, atol=1e-4)
 
 
+def test_under_the_prior_soft_labels_are_those_of_distances_over_r():
+    rng = np.random.default_rng(2)
+    f, c = unit(rng.normal(size=(5, 6))), unit(rng.normal(size=(3, 6)))
+    r = rng.uniform(0.3, 1, (5, 3))
+    r[1, 2], r[4] = 0, 0
+    found = reliable_soft.soft_labels(f, c, 0.1, r)
+    for i in range(4):
+        far = [np.linalg.norm(f[i] - c[j]) / r[i, j] if r[i, j] else np.inf for j in range(3)]
+        e = np.exp((1 - np.square(far) / 2) / 0.1)  # the cosine of unit vectors that far apart
+        np.testing.assert_allclose(found[i], e / e.sum(), rtol=1e-8)
+    assert found[1, 2] == 0 and (found[4] == 0).all()
+    assert (
+        reliable_soft.soft_labels(f, c, 0.1, np.ones((5, 3))) == reliable_soft.soft_labels(f, c, 0.1)
+    ).all()
+    only = np.where(np.arange(3) == 1, 1.0, 1e-4) + np.zeros((5, 1))
+    assert (reliable_soft.soft_labels(f, c, 0.02, only).argmax(1) == 1).all()
+    assert reliable_soft.soft_labels(f[:0], c, 0.02, only[:0]).shape == (0, 3)
+
+
+def test_who_is_in_no_cluster_is_not_reliable():
+    f, camera, _ = people(n=2, cameras=2)
+    r = np.where(np.eye(4) > 0, 1.0, 0.0)  # four who are certainly four people, and two clusters
+    for settings in (AssociateConfig(reliable_share=1), pul.AssociateConfig(reliable_share=1)):
+        hard, _ = reliable_soft.reliable_labels(f, camera, {}, 2, settings, r)
+        assert sorted(hard) == [-1, -1, 0, 1]
+
+
+def at(degrees):
+    """(N, 3) unit vectors in one plane."""
+    turned = np.radians(degrees)
+    return np.stack([np.cos(turned), np.sin(turned), np.zeros(len(turned))], axis=1)
+
+
+@pytest.mark.parametrize("cluster_seed", [0, 5])  # the two number the clusters differently
+@pytest.mark.parametrize("by_camera", [False, True])
+def test_who_is_in_no_cluster_takes_nobodys_place_among_the_reliable(cluster_seed, by_camera):
+    f = at(
+        [-30, 30, 118, 122, 128]
+    )  # two clusters, one of them loose; the last tracklet is none of the other four
+    r = np.ones((5, 5))
+    r[4, :4] = r[:4, 4] = 0
+    settings = AssociateConfig(by_camera=by_camera, reliable_share=0.8, cluster_seed=cluster_seed)
+    hard, _ = reliable_soft.reliable_labels(f, np.array(["a"] * 5), {}, 2, settings, r)
+    assert hard[4] == -1 and hard[0] == hard[1] != hard[2] == hard[3] and (hard[:4] >= 0).all()
+
+
+def test_two_seen_at_once_are_not_reliable_by_looking_alike():
+    f = at([0, 0, 85, 95])
+    r = np.ones((4, 4))
+    r[0, 1] = r[1, 0] = 0
+    camera, settings = np.array(["a"] * 4), AssociateConfig(reliable_share=0.75)
+    hard, _ = reliable_soft.reliable_labels(f, camera, {"a": 2}, 2, settings, r)
+    assert (hard[2:] >= 0).all() and sorted(hard[:2])[0] == -1
+    hard, _ = reliable_soft.reliable_labels(f, camera, {"a": 2}, 2, settings)
+    assert hard[0] == hard[1] >= 0  # as the paper has it
+
+
 def test_a_round_gives_hard_and_soft_labels_that_sum_to_one():
     f, camera, who = people(noise=0.12)
     links, labels = reliable_soft.associate(

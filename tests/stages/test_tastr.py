@@ -124,6 +124,31 @@ def test_time_decides_between_equal_looks(site):
     assert [(r.tracklet_a, r.tracklet_b) for r in found.itertuples()] == [("a_00", "b_01")]
 
 
+def test_without_walking_times_is_one_thing_by_two_names(site):
+    made, features = world(site, people=6, seed=2)
+    paper = tastr.cross_camera_matches(made, features, tastr.AssociateConfig(spatio_temporal=False))
+    off = tastr.cross_camera_matches(made, features, tastr.AssociateConfig(prior="off"))
+    pd.testing.assert_frame_equal(paper, off)
+    assert (off.joint_distance == off.distance).all()
+    with pytest.raises(ValueError, match="set one of the two"):
+        tastr.AssociateConfig(spatio_temporal=False, prior="cannot_links")
+
+
+def test_cannot_links_match_by_looks_those_who_could_have_walked(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text(SITE.replace("max: 50", "max: 2"), encoding="utf-8")
+    made = footage(load(path), [("a", 0, 4), ("b", 10, 14), ("b", 400, 404)])
+    x = np.eye(3, dtype=np.float32)[[0, 0, 0]] + 0.1 * np.eye(3, dtype=np.float32)[[1, 1, 2]]
+    x = np.repeat(x / np.linalg.norm(x, axis=1, keepdims=True), 3, axis=0)
+
+    def matched(way):
+        found = tastr.cross_camera_matches(made, x, tastr.AssociateConfig(prior=way, kmeans=False))
+        return [(r.tracklet_a, r.tracklet_b) for r in found.itertuples()]
+
+    assert matched("off") == [("a_00", "b_01")]  # who would have had to run
+    assert matched("cannot_links") == [("a_00", "b_02")]
+
+
 def test_kmeans_keeps_the_nearest_cluster_of_each_camera_pair(site):
     made, features = world(site, people=8, seed=1)
     kept = tastr.cross_camera_matches(made, features, tastr.AssociateConfig())
