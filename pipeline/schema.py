@@ -105,8 +105,12 @@ def read(manifest: Manifest, path: Path, video_ids: Sequence[str] | None = None)
             f"wanted '{manifest.name}' version {manifest.version}; rerun the stage that writes it"
         )
     if not table.schema.equals(manifest.schema, check_metadata=False):
+        found_columns, wanted = ([f"{c.name} ({c.type})" for c in s] for s in (table.schema, manifest.schema))
+        other = [c for c in found_columns if c not in wanted] or ["nothing else"]
+        missing = [c for c in wanted if c not in found_columns] or ["nothing, in another order"]
         raise ManifestError(
-            f"{path}: manifest '{manifest.name}' has the columns\n{table.schema}\nwanted\n{manifest.schema}"
+            f"{path}: manifest '{manifest.name}' lacks {', '.join(missing)} and has {', '.join(other)} in their place; "
+            f"rerun the stage that writes it"
         )
     frame = table.to_pandas()
     validate(manifest, frame, path)

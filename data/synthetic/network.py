@@ -25,7 +25,9 @@ class NetworkSettings:
     hours: over which people enter. missed: share of visits that no tracklet tells of. one_way: share of the ways walked in
     one direction only. speed_m_per_s, speed_share: walking speed and its spread over people; pause_share: share of walks
     with a stop of half a minute or so. clothing: number of outfits; likeness: share of a look that is the outfit's.
-    noise: of a feature, as a share of its length. clock_offset_s: camera number → seconds its clock is ahead.
+    noise: of a feature, as a share of its length. clock_offset_s: camera number → seconds its clock is ahead at the
+    beginning; clock_rate: camera number → seconds it gains a second from then on. overlap: share of the ways, the shortest,
+    whose two cameras see some metres of ground both.
     """
 
     cameras: int = 10
@@ -42,15 +44,18 @@ class NetworkSettings:
     noise: float = 0.9
     size: int = 64
     clock_offset_s: dict[int, float] = field(default_factory=dict)
+    clock_rate: dict[int, float] = field(default_factory=dict)
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True)
 class Network:
     """The world.
 
-    positions_m: (C, 2). ways_m: directed pair of cameras → length of the way, m. tracklets: TRACKLETS columns camera_id,
-    t_start_us, t_end_us, tracklet_id, and pid, by the cameras' own clocks. features: (N, D) of unit length, row i for row i.
-    offsets_s: camera → seconds its clock is ahead of true time.
+    positions_m: (C, 2). ways_m: directed pair of cameras → length of the way from view to view, m, below 0 where they
+    overlap. tracklets: TRACKLETS columns camera_id, t_start_us, t_end_us, tracklet_id, and pid, by the cameras' own clocks.
+    features: (N, D) of unit length, row i for row i. offsets_s: camera → seconds its clock is ahead of true time at
+    `T0_US`; rates: camera → seconds it gains a second from then on.
     """
 
     cameras: tuple[str, ...]
@@ -59,6 +64,7 @@ class Network:
     tracklets: pd.DataFrame
     features: NDArray[np.float32]
     offsets_s: dict[str, float]
+    rates: dict[str, float]
 
 
 def build_network(seed: int = 0, settings: NetworkSettings | None = None) -> Network:
@@ -69,22 +75,24 @@ def build_network(seed: int = 0, settings: NetworkSettings | None = None) -> Net
     positions = _spread_out(rng, s.cameras)
     ways = _ways(rng, cameras, positions, s)
     offsets = {c: float(s.clock_offset_s.get(i, 0.0)) for i, c in enumerate(cameras)}
+    rates = {c: float(s.clock_rate.get(i, 0.0)) for i, c in enumerate(cameras)}
     table = pd.DataFrame(_visits(rng, cameras, ways, s), columns=["pid", "camera_id", "enter_s", "leave_s"])
     table = table[rng.random(len(table)) >= s.missed].sort_values("enter_s").reset_index(drop=True)
-    ahead_s = table.camera_id.map(offsets)
-    table["t_start_us"] = T0_US + ((table.enter_s + ahead_s) * 1e6).round().astype("int64")
-    table["t_end_us"] = T0_US + ((table.leave_s + ahead_s) * 1e6).round().astype("int64")
+    ahead_s, pace = table.camera_id.map(offsets), 1 + table.camera_id.map(rates)
+    table["t_start_us"] = T0_US + ((table.enter_s * pace + ahead_s) * 1e6).round().astype("int64")
+    table["t_end_us"] = T0_US + ((table.leave_s * pace + ahead_s) * 1e6).round().astype("int64")
     table["tracklet_id"] = [f"{c}_{i:05d}" for i, c in enumerate(table.camera_id)]
     features = _looks(rng, table.pid.to_numpy(), table.camera_id.to_numpy(str), cameras, s)
     columns = ["tracklet_id", "camera_id", "t_start_us", "t_end_us", "pid"]
-    return Network(cameras, positions, ways, table[columns], features, offsets)
+    return Network(cameras, positions, ways, table[columns], features, offsets, rates)
 
 
 def site_values(network: Network, **more: object) -> dict[str, object]:
     """The right site file, as plain values: positions, and every way with its length."""
     both = {pair for pair in network.ways_m if (pair[1], pair[0]) in network.ways_m}
     links = [
-        {"from": a, "to": b, "distance_m": round(metres, 1), "bidirectional": (a, b) in both}
+        {"from": a, "to": b, "bidirectional": (a, b) in both}
+        | ({"distance_m": round(metres, 1)} if metres > 0 else {"relation": "overlap"})
         for (a, b), metres in network.ways_m.items()
         if a < b or (a, b) not in both
     ]
@@ -109,7 +117,10 @@ def _spread_out(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
 def _ways(
     rng: np.random.Generator, cameras: tuple[str, ...], positions: NDArray[np.float64], s: NetworkSettings
 ) -> dict[Pair, float]:
-    """The shortest ways that join all cameras, and some of the next shortest; a little longer than the bee line."""
+    """The shortest ways that join all cameras, and some of the next shortest; a little longer than the bee line.
+
+    Cameras that are told to overlap stand where they stood: only the way from view to view is another.
+    """
     n = len(cameras)
     line_m = np.hypot(*(positions[:, None] - positions[None, :]).transpose(2, 0, 1))
     order = sorted((line_m[i, j], i, j) for i in range(n) for j in range(i + 1, n))
@@ -124,8 +135,12 @@ def _ways(
             spare.append((i, j))
     chosen += spare[: round(s.extra_ways * n)]
     ways: dict[Pair, float] = {}
+    (apart,) = rng.spawn(1)  # a stream of its own: worlds without overlap stay what they are
+    shared = sorted(chosen, key=lambda pair: line_m[pair])[: round(s.overlap * len(chosen))]
     for k, (i, j) in enumerate(chosen):
         metres = float(line_m[i, j] * rng.uniform(1.05, 1.35))
+        if (i, j) in shared:
+            metres = -float(apart.uniform(2, 4))
         ways[cameras[i], cameras[j]] = metres
         # The ways that join all cameras go both ways, or somebody would be caught.
         if k < n - 1 or rng.random() >= s.one_way:
@@ -150,7 +165,7 @@ def _visits(
             choices = [c for c in next_to[here] if c != before] or next_to[here]
             onward = str(rng.choice(choices)) if rng.random() > 0.1 else str(rng.choice(next_to[here]))
             walk_s = ways[here, onward] / (speed * float(np.exp(rng.normal(0, 0.05))))
-            if rng.random() < s.pause_share:
+            if rng.random() < s.pause_share and walk_s > 0:
                 walk_s += float(rng.exponential(30))
             time_s += stay_s + walk_s
             here, before = onward, here

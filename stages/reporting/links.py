@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
 
 _MAP_WIDTH, _MAP_HEIGHT, _MARGIN = 480.0, 340.0, 46.0
+_HIDDEN = 16  # px: the links of others that pass a camera so near are drawn round it
+
+Place = tuple[float, float]
 _BINS = 16
 
 
@@ -43,6 +46,11 @@ def crossings(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: TRACKLETS with identity, as from `people.gather`.
     """
+    return timed_crossings(table).drop(columns="left_us")
+
+
+def timed_crossings(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with left_us: when the first camera was left, µs by its clock."""
     seen = table[table.identity != NOBODY].sort_values(
         ["identity", "t_start_us", "tracklet_id"], kind="stable"
     )
@@ -54,6 +62,7 @@ def crossings(table: pd.DataFrame) -> pd.DataFrame:
             "to": after.camera_id[moved].astype(str),
             "seconds": (after.t_start_us[moved] - seen.t_end_us[moved]) / 1e6,
             "person": seen.identity[moved],
+            "left_us": seen.t_end_us[moved],
         }
     ).reset_index(drop=True)
 
@@ -158,7 +167,9 @@ def site_map(cameras: Sequence[str], moves: pd.DataFrame, site: Site) -> Markup 
     for pair in sorted(declared | set(pairs.index)):
         if pair[0] not in at or pair[1] not in at:
             continue
-        (x1, y1), (x2, y2) = at[pair[0]], at[pair[1]]
+        one, other = at[pair[0]], at[pair[1]]
+        passed = [c for c in at if c not in pair and _near_line(at[c], one, other)]
+        bend = _bend(one, other, len(passed))
         count = int(pairs.get(pair, 0))
         width = 1 + 7 * count / max(int(pairs.max()), 1) if count else 1
         said = f"{pair[0]} – {pair[1]}: taken {count} times" + (
@@ -166,11 +177,14 @@ def site_map(cameras: Sequence[str], moves: pd.DataFrame, site: Site) -> Markup 
         )
         parts.append(
             Markup(
-                '<line class="way{}" x1="{}" y1="{}" x2="{}" y2="{}" stroke-width="{}"><title>{}</title></line>'
-            ).format("" if count else " unused", *(svg.rounded(v) for v in (x1, y1, x2, y2, width)), said)
+                '<path class="way{}" d="M{} {}Q{} {} {} {}" fill="none" stroke-width="{}"><title>{}</title></path>'
+            ).format(
+                "" if count else " unused", *(svg.rounded(v) for v in (*one, *bend, *other, width)), said
+            )
         )
         if count and len(cameras) <= 16:
-            parts.append(svg.text((x1 + x2) / 2, (y1 + y2) / 2 - 4, str(count), "small on", "middle"))
+            x, y = ((a + 2 * b + c) / 4 for a, b, c in zip(one, bend, other, strict=True))
+            parts.append(svg.text(x, y - 4, str(count), "small on", "middle"))
     for name, (x, y) in at.items():
         parts.append(
             Markup('<circle class="place" cx="{}" cy="{}" r="9"/>').format(svg.rounded(x), svg.rounded(y))
@@ -178,6 +192,23 @@ def site_map(cameras: Sequence[str], moves: pd.DataFrame, site: Site) -> Markup 
         half = min(4.0 * len(name), _MAP_WIDTH / 2)  # the name stays inside the picture
         parts.append(svg.text(min(max(x, half), _MAP_WIDTH - half), y - 15, name, "camera", "middle"))
     return svg.drawing("The camera network", _MAP_WIDTH, _MAP_HEIGHT, parts)
+
+
+def _near_line(point: Place, one: Place, other: Place) -> bool:
+    """Whether a camera lies so near the straight line between two others that their link would hide it."""
+    p, a, b = (np.array(place) for place in (point, one, other))
+    along = float(np.clip((p - a) @ (b - a) / max(float((b - a) @ (b - a)), 1e-9), 0, 1))
+    return float(np.hypot(*(a + along * (b - a) - p))) < _HIDDEN
+
+
+def _bend(one: Place, other: Place, passed: int) -> Place:
+    """Control point of a link: on the straight line, or off to one side or the other, the farther the more cameras it passes."""
+    a, b = np.array(one), np.array(other)
+    side = 0.0 if not passed else (0.3 + 0.12 * passed) * (-1) ** passed
+    x, y = (a + b) / 2 + side * np.array([a[1] - b[1], b[0] - a[0]])
+    # The curve itself goes half as far as its control point, and stays inside the picture.
+    ends = (a[1] + b[1]) / 2
+    return float(x), float(np.clip(y, 2 * _MARGIN - ends, 2 * (_MAP_HEIGHT - _MARGIN) - ends))
 
 
 def _places(cameras: Sequence[str], site: Site) -> dict[str, tuple[float, float]]:

@@ -89,7 +89,8 @@ def convert(options: argparse.Namespace) -> None:
 
 def learned(run: Path, site: Site) -> None:
     """Print what the people of a finished run say of clocks and ways, and write the patch."""
-    from stages.topology.learn import learn, patch, told
+    from stages.topology.learn import learn, told
+    from stages.topology.patch import patch
 
     offsets, ways, _ = learn(run, site)
     for line in told(offsets, ways):

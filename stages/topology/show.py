@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.reporting import links, template
-from stages.topology.learn import Way, doubtful
+from stages.topology.learn import Way, doubtful, drift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def write_page(
     context = {
         "name": name, "base": "", "hidden": False, "n_walks": len(walks), "reference": offsets.reference,
         "file": f"Held against {site.path}." if site.path else "There is no site file.",
-        "doubts": [*(f"{c}: {said(offsets, c)}" for c in offsets.wrong()), *_strange(ways)],
+        "doubts": [*(f"{c}: {said(offsets, c)}" for c in offsets.off()), *_strange(ways)],
         "map": links.site_map(cameras, walks, site),
         "clocks": [
             {"camera": c, "said": said(offsets, c), "interval": _interval(offsets, c), "verdict": _verdict(offsets, c)}
@@ -51,13 +51,15 @@ def write_page(
 
 
 def said(offsets: Offsets, camera: str) -> str:
-    """'4.7 s ahead', or that nothing tells."""
+    """'4.7 s ahead', or that nothing tells; and how fast it gains or loses, where it does."""
     if camera == offsets.reference:
         return "taken for right"
-    if camera not in offsets.known():
-        return "nothing tells: people walk one way only, or not at all"
-    ahead = offsets.ahead_s[camera]
-    return f"{abs(ahead):.1f} s {'ahead' if ahead >= 0 else 'behind'}"
+    if camera in offsets.known():
+        ahead = offsets.ahead_s[camera]
+        text = f"{abs(ahead):.1f} s {'ahead' if ahead >= 0 else 'behind'}"
+    else:
+        text = "nothing tells: people walk one way only, or not at all"
+    return f"{text}; {drift(offsets, camera)}" if camera in offsets.drifting() else text
 
 
 def _interval(offsets: Offsets, camera: str) -> str:
@@ -67,9 +69,9 @@ def _interval(offsets: Offsets, camera: str) -> str:
 
 
 def _verdict(offsets: Offsets, camera: str) -> str:
-    return "off" if camera in offsets.wrong() else ""
+    return "off" if camera in offsets.off() else ""
 
 
 def _strange(ways: list[Way]) -> list[str]:
-    found = ((way, doubtful(way, ways)) for way in ways)
+    found = ((way, doubtful(way)) for way in ways)
     return [f"{way.from_} → {way.to}: {why} ({way.walks} walks)" for way, why in found if why]

@@ -241,3 +241,14 @@ def test_the_report_as_one_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(packed.stat().st_mode) == 0o600
     root = f"report-{tmp_path.name}"
     assert zipfile.ZipFile(packed).namelist() == [f"{root}/index.html", f"{root}/report_files/a.jpg"]
+
+
+def test_links_past_a_camera_are_drawn_round_it() -> None:
+    from stages.reporting.links import _bend, _near_line
+
+    one, other = (100.0, 200.0), (500.0, 200.0)
+    assert _near_line((300.0, 205.0), one, other) and not _near_line((300.0, 260.0), one, other)
+    assert not _near_line((560.0, 200.0), one, other), "behind the end is not between"
+    assert _bend(one, other, 0) == (300.0, 200.0), "straight where nobody is in the way"
+    up, down = _bend(one, other, 1)[1], _bend(one, other, 2)[1]
+    assert (up - 200) * (down - 200) < 0 and abs(down - 200) > abs(up - 200) / 2
