@@ -130,7 +130,7 @@ STAGE = Stage(
     extra_inputs=(ASSOCIATIONS, TRAIN_LOG),
     outputs=(),
     config=ReportConfig,
-    version=2,
+    version=3,
     run=run,
     sources=("site.clock", "site.prior", "site.map", "cut", "purged"),
 )  # fmt: skip
