@@ -97,7 +97,7 @@ def pair_prior(
     # Whoever has left two overlapping views may come back to either at any time.
     returned = np.isfinite(table.slack_s[code]) & (log_prior < WEAK_LOG_PRIOR)
     log_prior = np.where(returned, WEAK_LOG_PRIOR, log_prior)
-    told = table.listed[code] & ~np.isfinite(table.slack_s[code])
+    told = (table.listed[code] | ~table.possible[code]) & ~np.isfinite(table.slack_s[code])
     same = a == b
     walkable = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
     certain = np.where(same, time_s > 0, True) & same_day(site, start_a_us, start_b_us, clock)

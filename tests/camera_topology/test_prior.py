@@ -327,3 +327,13 @@ def test_no_pair_at_all() -> None:
     none = np.zeros(0, np.int64)
     found = pair_prior(site(), [], none, none, [], none, none)
     assert len(found.gate) == len(found.log_prior) == len(found.told) == 0
+
+
+def test_what_the_file_tells_of_a_pair() -> None:
+    def told(a: str, b: str, **defaults: str) -> bool:
+        return bool(one(site(**defaults), a, (0, 10), b, (60, 70)).told[0])
+
+    assert told("A", "B") and told("A", "D") and told("B", "C")
+    assert not told("A", "C"), "of overlapping views the place tells, not the time"
+    assert not told("C", "D") and not told("C", "D", unlisted_pairs="allow")
+    assert told("C", "D", unlisted_pairs="forbid")
