@@ -68,7 +68,8 @@ def files(base: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
         wrong: dict[str, Any] = case.site.facts.model_dump(mode="json", by_alias=True, exclude_unset=True)
         for camera in wrong["cameras"]:
             if camera["id"] in case.late:
-                camera["clock"] = {"offset_s": case.late[camera["id"]]}
+                clock = camera.setdefault("clock", {})
+                clock["offset_s"] = clock.get("offset_s", 0.0) + case.late[camera["id"]]
         name = case.name
         yield name, written(folder / f"{name.replace(' ', '_')}.yaml", wrong), ""
 

@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 
-from camera_topology.feet import ground_matrix, on_ground
+from camera_topology.feet import ground_matrix, is_sound, on_ground
 from camera_topology.site import Site
 
 # A way may be a little shorter than the bee line between two positions: a view is not a point.
 _SHORTER = 0.8
 _OFF_M = 1.0
-_WORST_CONDITION = 1e6
 
 
 def doubts(site: Site) -> list[str]:
@@ -93,9 +92,14 @@ def _ground(site: Site) -> list[str]:
         matrix = ground_matrix(camera)
         if matrix is None:
             continue
-        if not _sound(matrix):
+        if not is_sound(matrix):
+            what = (
+                "the order of its numbers"
+                if camera.homography
+                else "that no three of its points lie on one line"
+            )
             lines.append(
-                f"camera '{camera.id}': its homography maps the picture to a line; check the order of its numbers."
+                f"camera '{camera.id}': its homography maps the picture to a line, and is not used; check {what}."
             )
             continue
         if camera.points:
@@ -114,13 +118,6 @@ def _ground(site: Site) -> list[str]:
         if link.relation == "overlap" and not {link.from_, link.to} <= placed
     ]
     return lines
-
-
-def _sound(matrix: np.ndarray) -> bool:
-    """Whether a homography can be inverted, with rows and columns brought to one size: pixels and metres differ in theirs."""
-    m = matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)
-    m = m / np.maximum(np.abs(m).max(axis=0, keepdims=True), 1e-300)
-    return bool(np.linalg.cond(m) < _WORST_CONDITION)
 
 
 def _pictures(site: Site) -> list[str]:

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 # Of a pair that is seen at once, so many instants are compared; more say nothing new, since people walk straight on.
 _INSTANTS = 16
+_WORST_CONDITION = 1e6
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,13 @@ def ground_matrix(camera: Camera) -> Floats | None:
     solution = np.linalg.svd(rows)[2][-1].reshape(3, 3)
     matrix = np.linalg.inv(from_world) @ solution @ from_image
     return np.asarray(matrix / np.abs(matrix).max())
+
+
+def is_sound(matrix: Floats) -> bool:
+    """Whether a homography can be inverted, with rows and columns brought to one size: pixels and metres differ in theirs."""
+    m = matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)
+    m = m / np.maximum(np.abs(m).max(axis=0, keepdims=True), 1e-300)
+    return bool(np.linalg.cond(m) < _WORST_CONDITION)
 
 
 def on_ground(matrix: Floats, uv: Floats) -> Floats:

@@ -34,13 +34,15 @@ _DAY_UNKNOWN_S = 43200.0
 class PairPrior:
     """Per pair, all (M,): ``gate`` False where impossible; ``log_prior`` in [ln 1e-4, 0]; ``transit_time_s``; ``ruled_out``
     where nothing but the site file's word makes it impossible (a forbidden way, or one too long for the time); ``told`` False
-    where the file says nothing of the pair by its time: unlisted, or of overlapping views, where it is the place that tells."""
+    where the file says nothing of the pair by its time: unlisted, or of overlapping views, where it is the place that tells;
+    ``log_time`` is the log prior without the link's weight, so that its peak is 0."""
 
     gate: NDArray[np.bool_]
     log_prior: FloatArray
     transit_time_s: FloatArray
     ruled_out: NDArray[np.bool_]
     told: NDArray[np.bool_]
+    log_time: FloatArray
 
 
 def pair_prior(
@@ -81,8 +83,9 @@ def pair_prior(
         "overlap_tolerance_s": overlap_tolerance_s,
     }
     table = _Table.of(site, ids, clock_std_s, options)
-    # Seen at once from both sides, either direction may have come first; the later start decides.
-    code = np.where(forth >= back, a * len(ids) + b, b * len(ids) + a)
+    # Seen at once from both sides, either direction may have come first: the later middle decides, then the camera's name.
+    first = (forth > back) | ((forth == back) & (a <= b))
+    code = np.where(first, a * len(ids) + b, b * len(ids) + a)
     clock = table.clock_std_s[code]
     std_s = np.hypot(table.std_s[code], clock)
     log_prior = log_ratio(time_s, table.mean_s[code], std_s, table.slack_s[code], table.ceiling[code])
@@ -93,7 +96,6 @@ def pair_prior(
         here = code == number
         own = float(table.clock_std_s[number])
         log_prior[here] = log_normal_log_ratio(time_s[here], median_s, log_std, own)
-    log_prior = np.maximum(log_prior + table.log_weight[code], LOG_FLOOR)
     # Whoever has left two overlapping views may come back to either at any time.
     returned = np.isfinite(table.slack_s[code]) & (log_prior < WEAK_LOG_PRIOR)
     log_prior = np.where(returned, WEAK_LOG_PRIOR, log_prior)
@@ -101,8 +103,11 @@ def pair_prior(
     same = a == b
     walkable = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
     certain = np.where(same, time_s > 0, True) & same_day(site, start_a_us, start_b_us, clock)
-    log_prior = np.where(same, 0.0, np.where(table.possible[code], log_prior, LOG_FLOOR))
-    return PairPrior(certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable, told)
+    log_time = np.where(same, 0.0, np.where(table.possible[code], log_prior, LOG_FLOOR))
+    log_prior = np.maximum(log_time + np.where(same, 0.0, table.log_weight[code]), LOG_FLOOR)
+    return PairPrior(
+        certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable, told, log_time
+    )
 
 
 def same_day(

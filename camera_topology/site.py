@@ -84,13 +84,15 @@ class Site:
         return link.transit_s if link else None
 
     def link_weight(self, from_: str, to: str) -> float:
-        """How many people take a listed link, 1 for the most taken; a link without a weight has 1, as an unlisted pair."""
+        """How many people take a listed link, as a share of the most taken; one without a weight counts 1, as an unlisted pair."""
         link = self.links.get((from_, to))
-        return 1.0 if link is None or link.weight is None else link.weight / self._largest_weight
+        own = 1.0 if link is None or link.weight is None or link.relation == "forbidden" else link.weight
+        return own / self._largest_weight if link is not None and link.weight is not None else 1.0
 
     @cached_property
     def _largest_weight(self) -> float:
-        return max([1.0, *(link.weight for link in self.facts.links if link.weight is not None)])
+        used = (link.weight for link in self.facts.links if link.relation != "forbidden")
+        return max([1.0, *(weight for weight in used if weight is not None)])
 
     @property
     def needs_feet(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camera_topology.feet import Feet, ground_matrix, inside, metres_apart, on_ground
+from camera_topology.feet import Feet, ground_matrix, inside, is_sound, metres_apart, on_ground
 from camera_topology.prior import PairPrior, camera_clock_std_s, pair_prior
 from camera_topology.site import Site
 from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR, FloatArray
@@ -50,16 +50,31 @@ def tracklet_prior(
     )  # fmt: skip
     if feet is None or not len(a):
         return prior
-    log_prior = prior.log_prior.copy()
-    forth = start_us[b] - end_us[a] >= start_us[a] - end_us[b]
-    earlier, later = np.where(forth, a, b), np.where(forth, b, a)
-    other_way = ~_through_zones(site, camera, feet, earlier, later)
-    log_prior[other_way] = np.minimum(log_prior[other_way], WEAK_LOG_PRIOR)
+    forth, back = start_us[b] - end_us[a], start_us[a] - end_us[b]
+    first = (forth > back) | ((forth == back) & (camera[a].astype(str) <= camera[b].astype(str)))
+    earlier, later = np.where(first, a, b), np.where(first, b, a)
+    prior = _as_unlisted(site, prior, ~_through_zones(site, camera, feet, earlier, later))
     at_once, apart = _on_shared_ground(site, camera, start_us, end_us, feet, a, b, clock_std_s)
-    log_prior[at_once] = apart
-    told = prior.told & ~other_way
-    told[at_once] = True
-    return replace(prior, log_prior=log_prior, told=told)
+    log_prior, log_time, told = prior.log_prior.copy(), prior.log_time.copy(), prior.told.copy()
+    log_prior[at_once], log_time[at_once], told[at_once] = apart, apart, True
+    return replace(prior, log_prior=log_prior, log_time=log_time, told=told)
+
+
+def _as_unlisted(site: Site, prior: PairPrior, other_way: NDArray[np.bool_]) -> PairPrior:
+    """The prior with some pairs as the site file has those that it does not list; clocks and days as they are."""
+    forbidden = site.facts.defaults.unlisted_pairs == "forbid"
+    constant = (
+        LOG_FLOOR if forbidden else WEAK_LOG_PRIOR if site.facts.defaults.unlisted_pairs == "weak" else 0.0
+    )
+    certain = prior.gate | prior.ruled_out
+    return replace(
+        prior,
+        log_prior=np.where(other_way, constant, prior.log_prior),
+        log_time=np.where(other_way, constant, prior.log_time),
+        gate=np.where(other_way, certain & (not forbidden), prior.gate),
+        ruled_out=np.where(other_way, certain & forbidden, prior.ruled_out),
+        told=np.where(other_way, forbidden, prior.told),
+    )
 
 
 def _through_zones(
@@ -92,7 +107,8 @@ def _on_shared_ground(
     clock_std_s: Mapping[str, float] | None,
 ) -> tuple[Rows, FloatArray]:
     """Which pairs of overlapping views can be compared on the ground, and their log prior: Gaussian in metres."""
-    matrix = {c: ground_matrix(site.camera(c)) for c in np.unique(camera).astype(str)}
+    found = {c: ground_matrix(site.camera(c)) for c in np.unique(camera).astype(str)}
+    matrix = {c: m if m is not None and is_sound(m) else None for c, m in found.items()}
     overlapping = {
         pair for pair, link in site.links.items()
         if link.relation == "overlap" and all(matrix.get(c) is not None for c in pair)
@@ -100,21 +116,20 @@ def _on_shared_ground(
     if not overlapping:
         return np.zeros(0, np.int64), np.zeros(0)
     names, code = np.unique(camera.astype(str), return_inverse=True)
-    table = np.array([[(x, y) in overlapping for y in names] for x in names])
+    table = np.array([[(x, y) in overlapping or (y, x) in overlapping for y in names] for x in names])
     linked = table[code[a], code[b]]
     at_once = np.minimum(end_us[a], end_us[b]) >= np.maximum(start_us[a], start_us[b])
     rows = np.flatnonzero(linked & at_once)
-    needed = np.union1d(a[rows], b[rows])
     ground: list[FloatArray | None] = [None] * len(camera)
     for c, m in matrix.items():
-        if m is not None:
-            mine = needed[camera[needed].astype(str) == c]
-            parts = [feet.uv[feet.begin[k] : feet.begin[k + 1]] for k in mine]
-            if parts:
-                placed = on_ground(m, np.concatenate(parts))
-                cuts = np.cumsum([len(part) for part in parts])[:-1]
-                for k, part in zip(mine, np.split(placed, cuts), strict=True):
-                    ground[k] = part
+        # All of the camera's samples at once: which side of the horizon is the ground must not depend on the pairs asked.
+        mine = np.flatnonzero(camera.astype(str) == c)
+        parts = [feet.uv[feet.begin[k] : feet.begin[k + 1]] for k in mine]
+        if m is not None and parts:
+            placed = on_ground(m, np.concatenate(parts))
+            cuts = np.cumsum([len(part) for part in parts])[:-1]
+            for k, part in zip(mine, np.split(placed, cuts), strict=True):
+                ground[k] = part
     metres = metres_apart(feet, ground, a[rows], b[rows])
     known = np.isfinite(metres)
     rows, metres = rows[known], metres[known]

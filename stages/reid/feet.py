@@ -25,8 +25,9 @@ def feet_of(site: Site, tracklets: pd.DataFrame, boxes: pd.DataFrame) -> Feet | 
         return None
     row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
     boxes = boxes[boxes.tracklet_id.isin(row.index)].sort_values(["tracklet_id", "t_utc_us"])
-    ends = boxes.tracklet_id.map(tracklets.set_index("tracklet_id").t_end_us)
-    boxes = boxes[boxes.t_utc_us <= ends]
+    times = tracklets.set_index("tracklet_id")
+    begin, end = (boxes.tracklet_id.map(times[c]) for c in ("t_start_us", "t_end_us"))
+    boxes = boxes[boxes.t_utc_us.between(begin, end)]
     same = boxes.tracklet_id == boxes.tracklet_id.shift()
     kept = ~same | (boxes.t_utc_us // _EVERY_US).diff().ne(0) | ~same.shift(-1, fill_value=False)
     boxes = boxes[kept]

@@ -1,6 +1,6 @@
 """The ways in which a method that knows nothing of time can use it, as functions of arrays.
 
-off            nothing of time or place but what the paper itself uses
+off            nothing of time or place but what the paper itself uses (the number of people is estimated with times all the same)
 cannot_links   two tracklets that are certainly two people (certain negatives, and the gate) are never joined
 joint          that, and D / R in place of each distance D by which tracklets, anchors or clusters are associated (TASTR, Eq. 4)
 jaccard        that, and similarity times R where a method clusters by Jaccard similarities

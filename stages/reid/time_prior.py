@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TimePrior(NamedTuple):
     """What the site file and the clocks say of every pair of N tracklets, all (N, N).
 
-    log_prior: spatio-temporal, across cameras, with peak 0. possible: False where they cannot be one person. ruled_out: where
+    log_prior: spatio-temporal, across cameras, with peak 0 (links' weights left out). possible: False where they cannot be one person. ruled_out: where
     they could, but for the site file's word on the way between their cameras. told: where it says anything of them. reentry_s: usual gap between two tracklets of one
     person in one camera, None where the file does not say.
     """
@@ -57,7 +57,7 @@ def dense_prior(
         prior = tracklet_prior(
             site, camera, start, end, i, j, feet=feet, clock_std_s=clock_std_s, sigma_share=sigma_share
         )
-        log_prior[i, j] = log_prior[j, i] = prior.log_prior
+        log_prior[i, j] = log_prior[j, i] = prior.log_time
         possible[i, j] = possible[j, i] = prior.gate
         ruled_out[i, j] = ruled_out[j, i] = prior.ruled_out
         told[i, j] = told[j, i] = prior.told

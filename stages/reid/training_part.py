@@ -28,8 +28,8 @@ def before(tracklets: pd.DataFrame, crops: pd.DataFrame, until_us: int) -> tuple
 
 def as_labelled(
     tracklets: pd.DataFrame, crops: pd.DataFrame, labels: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All tracklets of one labelled person of a camera as one, and those of nobody labelled left out.
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """All tracklets of one labelled person of a camera as one, and those of nobody labelled left out; and who is called what now.
 
     The one is named after the first and stands in time where the person stayed longest: a span over several visits
     would forbid that the person was elsewhere in between. Cameras without labels stay as they are.
@@ -53,7 +53,7 @@ def as_labelled(
     table = pd.concat([free, joined], ignore_index=True).sort_values("tracklet_id", ignore_index=True)
     called = dict(zip(own.tracklet_id, name, strict=True)) | {t: t for t in free.tracklet_id}
     crops = crops.assign(tracklet_id=crops.tracklet_id.map(called)).dropna(subset="tracklet_id")
-    return table, crops.sort_values(["tracklet_id", "t_utc_us"], kind="stable").reset_index(drop=True)
+    return table, crops.sort_values(["tracklet_id", "t_utc_us"], kind="stable").reset_index(drop=True), called
 
 
 def clock_std_s(videos: pd.DataFrame) -> dict[str, float]:
@@ -66,12 +66,17 @@ def training_footage(ctx: Context) -> Footage:
     """The training part of the stage's tracklets and crops. Needs the source 'cut'."""
     train_until_us, _ = ctx.source("cut")
     tracklets, crops = before(ctx.read(TRACKLETS), ctx.read(CROPS), train_until_us)
+    called: dict[str, str] = {}
     if ctx.has(CAMERA_LABELS):
-        tracklets, crops = as_labelled(tracklets, crops, ctx.read(CAMERA_LABELS))
+        tracklets, crops, called = as_labelled(tracklets, crops, ctx.read(CAMERA_LABELS))
     # A stage that did not declare the site must not depend on it: it gets one that says nothing.
     site = ctx.sources.get("site") or without_file([])
     judged = ctx.sources.get("judged") or ()
-    feet = feet_of(site, tracklets, ctx.read(BOXES)) if site.needs_feet else None
+    feet = None
+    if site.needs_feet:
+        boxes = ctx.read(BOXES)
+        own = boxes.assign(tracklet_id=boxes.tracklet_id.map(lambda t: called.get(t, t)))
+        feet = feet_of(site, tracklets, own)
     return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), judged=judged, feet=feet)
 
 

@@ -28,9 +28,10 @@ def directed_ways(
 ) -> tuple[list[str], Codes]:
     """Camera names (K,), and (N, N) the way of each pair of tracklets: from × K + to, from the one that was seen first."""
     names, codes = np.unique(np.asarray(camera), return_inverse=True)
-    forth = t_start_s[None, :] - t_end_s[:, None] >= t_start_s[:, None] - t_end_s[None, :]
+    forth = t_start_s[None, :] - t_end_s[:, None]
     a, b = codes[:, None], codes[None, :]
-    return [str(name) for name in names], np.where(forth, a * len(names) + b, b * len(names) + a)
+    first = (forth > forth.T) | ((forth == forth.T) & (a <= b))
+    return [str(name) for name in names], np.where(first, a * len(names) + b, b * len(names) + a)
 
 
 def trust_in_file(

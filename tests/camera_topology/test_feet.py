@@ -251,3 +251,39 @@ def test_validate_doubts_bad_homographies() -> None:
     assert "camera 'c': its point at pixel" in found
     assert "camera 'd'" not in found and "link c → d" not in found
     assert "link a → b: the views overlap, and without a homography of both" in found
+
+
+@pytest.mark.parametrize(
+    ("unlisted", "gate", "log_prior"),
+    [("weak", True, WEAK_LOG_PRIOR), ("allow", True, 0.0), ("forbid", False, LOG_FLOOR)],
+)
+def test_another_door_is_as_good_as_no_link(unlisted: str, gate: bool, log_prior: float) -> None:
+    """The listed way is too long for the time; who left elsewhere did not walk it, and is not gated by its length."""
+    rows = [("c", "a", 0, 20, 40), ("c", "a", 10, 90, 40), ("x", "b", 12, 20, 40), ("x", "b", 20, 90, 40)]
+    boxes = pd.DataFrame(rows, columns=["tracklet_id", "camera_id", "t_utc_us", "x1", "y2"])
+    boxes = boxes.assign(t_utc_us=boxes.t_utc_us * 10**6, x2=boxes.x1, y1=0)
+    tracklets = boxes.groupby("tracklet_id", as_index=False).agg(
+        camera_id=("camera_id", "first"), t_start_us=("t_utc_us", "min"), t_end_us=("t_utc_us", "max")
+    )
+    far = {
+        **ZONED,
+        "links": [{**ZONED["links"][0], "distance_m": 5000}],
+        "defaults": {"unlisted_pairs": unlisted},
+    }
+    prior, _, _ = priors(site_of(**far), tracklets, boxes)
+    assert prior.gate[0] == gate and prior.log_prior[0] == prior.log_time[0] == log_prior
+    assert prior.ruled_out[0] == prior.told[0] == (not gate)
+
+
+def test_an_overlap_said_one_way_is_one_both_ways() -> None:
+    tracklets, boxes = walkers(np.random.default_rng(0), 4)
+    site = overlapping()
+    one_way = Site(
+        site.facts.model_copy(
+            update={"links": (site.facts.links[0].model_copy(update={"bidirectional": False}),)}
+        )
+    )
+    for where, table in ((one_way, tracklets), (one_way, tracklets[::-1].reset_index(drop=True))):
+        prior, a, b = priors(where, table, boxes)
+        across = table.camera_id.to_numpy()[a] != table.camera_id.to_numpy()[b]
+        assert prior.told[across].all()

@@ -134,7 +134,7 @@ def test_log_normal_times_integrate_to_one(median_s: float, log_std: float, cloc
     assert np.trapezoid(density, t) == pytest.approx(1, abs=2e-3)
     ratio = log_normal_log_ratio(t, median_s, log_std, clock_s)
     again = np.clip(np.log(np.maximum(density, 1e-300) / density.max()), LOG_FLOOR, 0)
-    assert np.abs(ratio - again)[again > LOG_FLOOR + 1].max() < 0.1
+    assert np.abs(ratio - again)[again > LOG_FLOOR + 2].max() < 0.15
 
 
 def test_walking_times_are_those_of_people_who_walk() -> None:
@@ -337,3 +337,27 @@ def test_what_the_file_tells_of_a_pair() -> None:
     assert not told("A", "C"), "of overlapping views the place tells, not the time"
     assert not told("C", "D") and not told("C", "D", unlisted_pairs="allow")
     assert told("C", "D", unlisted_pairs="forbid")
+
+
+def test_seen_for_the_same_time_a_and_b_are_still_alike() -> None:
+    """Two directions that differ, and two tracklets of one middle: which of them is `a` must not matter."""
+    links = [
+        {"from": "A", "to": "B", "distance_m": 10, "bidirectional": False},
+        {"from": "B", "to": "A", "relation": "forbidden", "bidirectional": False},
+    ]
+    where = Site(SiteFile.model_validate({"cameras": [{"id": "A"}, {"id": "B"}], "links": links}))
+    for a, b in (((0, 10), (0, 10)), ((0, 10), (2, 8))):
+        there, back = one(where, "A", a, "B", b), one(where, "B", b, "A", a)
+        assert (there.log_prior == back.log_prior).all() and (there.gate == back.gate).all()
+
+
+def test_weights_leave_the_time_alone_and_forbidden_links_have_none() -> None:
+    links = [
+        {"from": "A", "to": "B", "distance_m": 50, "weight": 1},
+        {"from": "A", "to": "C", "distance_m": 50, "weight": 1000},
+        {"from": "A", "to": "D", "relation": "forbidden", "weight": 1e9},
+    ]
+    where = Site(SiteFile.model_validate({"cameras": [{"id": c} for c in "ABCD"], "links": links}))
+    rare = one(where, "A", (0, 100), "B", (140, 200))
+    assert rare.log_time[0] == 0 and rare.log_prior[0] == pytest.approx(math.log(1e-3))
+    assert one(where, "A", (0, 100), "C", (140, 200)).log_prior[0] == 0

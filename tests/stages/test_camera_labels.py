@@ -62,7 +62,7 @@ def test_one_person_of_a_camera_is_one_and_stands_where_it_stayed_longest():
     crops = pd.DataFrame(
         {"tracklet_id": list("ccbbaadef"), "t_utc_us": [201, 200, 106, 105, 101, 100, 1, 1, 1]}
     )
-    joined, cropped = as_labelled(table, crops, labels)
+    joined, cropped, _ = as_labelled(table, crops, labels)
     of = joined.set_index("tracklet_id")
     assert list(of.index) == ["a", "d", "f"]  # e is nobody labelled, f's camera was not labelled
     assert (of.t_start_us["a"], of.t_end_us["a"]) == (
@@ -80,5 +80,5 @@ def test_without_anybody_labelled_nothing_is_left_of_that_camera():
     table = tracklets([("a", "east", 0, 1, 10, 0.9), ("b", "west", 0, 1, 10, 0.9)])
     crops = pd.DataFrame({"tracklet_id": ["a", "b"], "t_utc_us": [0, 0]})
     labels = pd.DataFrame({"tracklet_id": ["a"], "camera_id": ["east"], "label": [-1]})
-    joined, cropped = as_labelled(table, crops, labels)
+    joined, cropped, _ = as_labelled(table, crops, labels)
     assert joined.tracklet_id.tolist() == cropped.tracklet_id.tolist() == ["b"]

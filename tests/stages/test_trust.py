@@ -126,3 +126,20 @@ def test_the_prior_may_be_left_out_or_only_forbid(network: Network) -> None:
         assert (np.isfinite(found.log_odds) == possible)[across].all()
         told = found.log_odds - found.across.log_odds(euclidean_distances(network.features, network.features))
         np.testing.assert_allclose(told[across & possible], 0, atol=1e-6)
+
+
+def test_evidence_is_symmetric_where_two_were_seen_for_the_same_time() -> None:
+    """Whole-second stamps make ties; a table that is not symmetric could send the clustering round in circles."""
+    network = build_network(3, NetworkSettings(people=60, hours=0.2, noise=1.3, one_way=0.5))
+    tracklets = network.tracklets.assign(
+        **{c: network.tracklets[c] // 20_000_000 * 20_000_000 for c in ("t_start_us", "t_end_us")}
+    )
+    tracklets["t_end_us"] += 20_000_000
+    prior = dense_prior(site_of(site_values(network)), tracklets, dict.fromkeys(network.cameras, 0.5))
+    none = np.zeros((0, network.features.shape[1]))
+    config = GroupingConfig.model_validate({})
+    found = weigh(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config).log_odds
+    middle = (tracklets.t_start_us + tracklets.t_end_us).to_numpy()
+    assert (middle[:, None] == middle[None, :]).sum() > 2 * len(middle), "there are ties"
+    assert (np.isfinite(found) == np.isfinite(found).T).all()
+    np.testing.assert_allclose(found, found.T, atol=1e-9)
