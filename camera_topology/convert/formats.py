@@ -11,6 +11,7 @@ from camera_topology import site
 from camera_topology.convert import aicity, nvidia, vehicle_mtmc, wildtrack
 from camera_topology.convert.reading import Values
 from camera_topology.convert.site_text import site_text
+from camera_topology.feet import ground_matrix, is_sound
 from pipeline.errors import UserError, closest
 
 _READ: Mapping[str, Callable[[Path], tuple[Values, list[str]]]] = {
@@ -51,6 +52,11 @@ def from_site(path: Path, format_: str, out: Path) -> list[str]:
     facts = site.load(path).facts
     write = _WRITE[_known(format_, "--to")]
     values = facts.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if format_ in ("wildtrack", "aicity"):  # which hold a homography, and no points
+        for camera, told in zip(values.get("cameras", []), facts.cameras, strict=True):
+            matrix = ground_matrix(told)
+            if "homography" not in camera and matrix is not None and is_sound(matrix):
+                camera["homography"] = matrix.tolist()
     try:
         return write(values, out)
     except UserError as error:
@@ -85,6 +91,10 @@ def guess(path: Path) -> str:
         return "aicity"
     if re.search(rf"(?m)^\s*({'|'.join((*vehicle_mtmc.VECTORS, *vehicle_mtmc.MATRICES))})\s*$", head):
         return "vehicle_mtmc"
+    if re.search(r"(?m)^cameras\s*:", head):
+        raise UserError(
+            f"{path}: is a site file already; --to FORMAT --out PATH writes it as {', '.join(FORMATS)}."
+        )
     raise _unknown(path)
 
 

@@ -79,6 +79,8 @@ def write(values: Mapping[str, Any], path: Path) -> list[str]:
     """
     site = Site(SiteFile.model_validate(values))
     names = list(site.cameras)
+    if not names:
+        raise UserError("there is no camera in it, and vehicle_mtmc's layout is a list of cameras; add them.")
     for camera in site.facts.cameras:
         if camera.fps is None:
             raise UserError(

@@ -696,3 +696,24 @@ def test_a_missing_or_edge_on_half(files: dict[str, Path]) -> None:
     inner.unlink()
     with pytest.raises(UserError, match=r"extr_CVLab1\.xml: its camera has no intr_CVLab1\.xml"):
         wildtrack.read(files["wildtrack"])
+
+
+def test_points_are_as_good_as_a_homography_for_formats_that_hold_no_points(tmp_path: Path) -> None:
+    points = [((100, 400), (0, 0)), ((500, 400), (4, 0)), ((400, 200), (4, 9)), ((180, 200), (0, 9))]
+    listed = [{"image": list(i), "world": list(w)} for i, w in points]
+    file = tmp_path / "site.yaml"
+    camera = {"id": "hall", "position": {"x_m": 2.0, "y_m": -6.0}, "points": listed}
+    where = {"name": "S01 (origin 42.52568, -90.72360)"}
+    file.write_text(yaml.safe_dump({"site": where, "cameras": [camera]}))
+    from_site(file, "aicity", tmp_path / "out")
+    assert list((tmp_path / "out").rglob("calibration.txt"))
+
+
+def test_a_site_file_is_told_from_the_formats_and_an_empty_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("cameras: [{id: a}]\n")
+    with pytest.raises(UserError, match="is a site file already; --to FORMAT"):
+        as_site(file)
+    file.write_text("cameras: []\n")
+    with pytest.raises(UserError, match="there is no camera in it"):
+        from_site(file, "vehicle_mtmc", tmp_path / "layout.yaml")
