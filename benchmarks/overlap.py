@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.pairs import Scores, pair_counts, scores, spread
 from benchmarks.result import finish, machine
-from benchmarks.site_files import f_score, pair_counts, site_of
+from benchmarks.site_files import site_of
 from camera_topology.site import Site, without_file
 from stages.reid.feet import feet_of
 from stages.reid.grouping import GroupingConfig, identify, weigh
@@ -30,7 +31,6 @@ SEEDS = tuple(int(word) for word in (os.environ.get("SEEDS") or "0 1 2 3 4").spl
 NOISES = (1.0, 2.0, 4.0)
 VIEWS = ("HC3", "HC4", "IP2", "IP5")
 FPS = 30
-Scores = tuple[float, float, float]
 CUT_FRAMES = FPS  # out of view for longer, a track is two tracklets
 
 
@@ -133,11 +133,6 @@ def score(
     )
 
 
-def scores(counts: np.ndarray) -> Scores:
-    both, said, true = counts.sum(axis=0)
-    return both / max(said, 1), both / max(true, 1), float(f_score(counts.sum(axis=0)))
-
-
 def looks(tracklets: pd.DataFrame, noise: float, seed: int, size: int = 64) -> Any:
     """(T, D) of unit length: the person's own vector, and noise."""
     rng = np.random.default_rng(seed)
@@ -147,10 +142,6 @@ def looks(tracklets: pd.DataFrame, noise: float, seed: int, size: int = 64) -> A
         own, axis=1, keepdims=True
     )
     return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), np.float32)
-
-
-def spread(values: np.ndarray) -> str:
-    return f"{100 * values.mean():.1f} ({100 * values.min():.1f}–{100 * values.max():.1f})"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmarks.pairs import f_score, pair_counts, scores
 from benchmarks.result import finish, machine
 from camera_topology.schema import SiteFile
 from camera_topology.site import Site, load, without_file
@@ -92,7 +93,8 @@ def measure(run: Path, checkpoint: Path) -> Iterator[dict[str, str]]:
         found = identify(own, evidence.log_odds).set_index("tracklet_id").identity
         counts = pair_counts(found[own.tracklet_id].to_numpy(), pid, camera)
         off = counts if off is None else off
-        yield {"site file": case.name, **scores(counts), "F less without times": difference(counts, off)}
+        shares = {name: f"{100 * share:.1f}" for name, share in zip("PRF", scores(counts), strict=True)}
+        yield {"site file": case.name, **shares, "F less without times": difference(counts, off)}
 
 
 def cases(run: Path) -> Iterator[Case]:
@@ -138,26 +140,6 @@ def wrong_files(values: dict[str, Any], way: tuple[str, str]) -> Iterator[Case]:
 
 def site_of(values: dict[str, Any]) -> Site:
     return Site(SiteFile.model_validate(values))
-
-
-def pair_counts(identity: np.ndarray, pid: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """(P, 3) pairs of two cameras by person of their first tracklet: both said and true, said, true; -1 is a person of none."""
-    across = np.triu(camera[:, None] != camera[None, :], 1)
-    said = across & (identity[:, None] == identity[None, :])
-    true = across & (pid[:, None] == pid[None, :]) & (pid >= 0)[:, None]
-    _, owner = np.unique(pid, return_inverse=True)
-    return np.array([np.bincount(owner, part.sum(axis=1)) for part in (said & true, said, true)]).T
-
-
-def f_score(counts: np.ndarray) -> np.ndarray:
-    """F of summed (…, 3) counts: the harmonic mean of precision and recall."""
-    return np.asarray(2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1))
-
-
-def scores(counts: np.ndarray) -> dict[str, str]:
-    both, said, true = counts.sum(axis=0)
-    values = {"P": both / max(said, 1), "R": both / max(true, 1), "F": float(f_score(counts.sum(axis=0)))}
-    return {name: f"{100 * value:.1f}" for name, value in values.items()}
 
 
 def difference(counts: np.ndarray, others: np.ndarray, draws: int = 2000) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from benchmarks.pairs import Scores, pair_counts, scores, spread
 from benchmarks.result import finish, machine
 from benchmarks.site_files import Case, busiest_way, site_of, wrong_files
 from camera_topology.site import Site, without_file
@@ -25,7 +26,6 @@ from stages.reid.evidence import Evidence
 from stages.reid.grouping import GroupingConfig, identify, weigh
 from stages.reid.time_prior import dense_prior
 
-Scores = tuple[float, float, float]
 SEEDS = tuple(int(word) for word in (os.environ.get("SEEDS") or "0 1 2 3 4 5").split())
 WORLDS = ((160, 0.9), (160, 1.1), (40, 1.3), (40, 1.6))  # people, noise of their looks
 
@@ -43,8 +43,8 @@ def main() -> None:
                 doubts.setdefault(case.name, []).append(doubted(evidence.trust, case.wrong))
     without = np.array(found["none"])[:, 2]
     rows = []
-    for name, scores in found.items():
-        precision, recall, f = np.array(scores).T
+    for name, worlds in found.items():
+        precision, recall, f = np.array(worlds).T
         low, high = interval(f - without)
         rows.append(
             {"site file": name, "P": spread(precision), "R": spread(recall), "F": spread(f),
@@ -97,11 +97,8 @@ def weighed(
 
 def score(tracklets: pd.DataFrame, evidence: Evidence) -> Scores:
     identities = identify(tracklets, evidence.log_odds).set_index("tracklet_id").identity
-    return pair_scores(
-        identities[tracklets.tracklet_id].to_numpy(),
-        tracklets.pid.to_numpy(),
-        tracklets.camera_id.to_numpy(str),
-    )
+    said, pid = identities[tracklets.tracklet_id].to_numpy(), tracklets.pid.to_numpy()
+    return scores(pair_counts(said, pid, tracklets.camera_id.to_numpy(str)))
 
 
 def doubted(
@@ -112,25 +109,12 @@ def doubted(
     return sum(t < 0.5 for t in own), len(own)
 
 
-def pair_scores(identity: np.ndarray, pid: np.ndarray, camera: np.ndarray) -> Scores:
-    """Precision, recall and F over pairs of two cameras."""
-    across = np.triu(camera[:, None] != camera[None, :], 1)
-    said, true = (across & (x[:, None] == x[None, :]) for x in (identity, pid))
-    both = float((said & true).sum())
-    precision, recall = both / max(said.sum(), 1), both / max(true.sum(), 1)
-    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
-
-
 def interval(differences: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     rng = np.random.default_rng(0)
     means = differences[rng.integers(0, len(differences), (draws, len(differences)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
-
-
-def spread(values: np.ndarray) -> str:
-    return f"{100 * values.mean():.1f} ({100 * values.min():.1f}–{100 * values.max():.1f})"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camera_topology.nearest import Cameras, IntArray, coded_cameras, nearest_in_window
-from camera_topology.prior import _CLOCK_SIGMAS, camera_clock_std_s, pair_prior
+from camera_topology.prior import _CLOCK_SIGMAS, came_first, camera_clock_std_s, pair_prior
 from camera_topology.site import Site
 from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR, Transit, histogram_log_ratio, transit_model
 
@@ -174,9 +174,8 @@ def neighbour_pairs(
     def directed() -> Iterator[_Rows]:
         for begin in range(0, len(keys), block_pairs):
             a, b = np.divmod(keys[begin : begin + block_pairs], n)
-            later = start[a] + end[a] - start[b] - end[b]
-            swap = (later > 0) | ((later == 0) & (code[a] > code[b]))
-            yield np.where(swap, b, a), np.where(swap, a, b)
+            first = came_first(start[b] - end[a], start[a] - end[b], code[a], code[b])
+            yield np.where(first, a, b), np.where(first, b, a)
 
     return _with_prior(site, directed(), camera_id, start, end, block_pairs, options)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from camera_topology.feet import ground_matrix, is_sound, on_ground
+from camera_topology.feet import ground_matrix, on_ground
 from camera_topology.site import Site
 
 # A way may be a little shorter than the bee line between two positions: a view is not a point.
@@ -89,10 +89,10 @@ def _ground(site: Site) -> list[str]:
                 f"camera '{camera.id}': {len(camera.points)} points are too few for a homography; give four or more."
             )
             continue
+        if not camera.has_ground:
+            continue
         matrix = ground_matrix(camera)
         if matrix is None:
-            continue
-        if not is_sound(matrix):
             what = (
                 "the order of its numbers"
                 if camera.homography

@@ -69,15 +69,20 @@ def inside(points: Floats, polygons: Sequence[Polygon]) -> NDArray[np.bool_]:
 
 
 def ground_matrix(camera: Camera) -> Floats | None:
-    """(3, 3) from pixels (u, v, 1) to metres (x, y, 1) on the ground, up to scale; None where the file does not tell.
+    """(3, 3) from pixels (u, v, 1) to metres (x, y, 1) on the ground, up to scale; None where the file does not tell, or what it
+    tells maps the picture to a line.
 
-    From the camera's own homography, else from four or more points: the least-squares solution of the direct linear
-    transform, with both sides normalised (Hartley and Zisserman, *Multiple View Geometry*, 4.1 and 4.4).
+    From the camera's own homography, else from four or more points.
     """
-    if camera.homography is not None:
-        return np.array(camera.homography, np.float64)
-    if len(camera.points) < 4:
+    if not camera.has_ground:
         return None
+    matrix = _from_points(camera) if camera.homography is None else np.array(camera.homography, np.float64)
+    return matrix if _is_sound(matrix) else None
+
+
+def _from_points(camera: Camera) -> Floats:
+    """The least-squares solution of the direct linear transform, with both sides normalised (Hartley and Zisserman, *Multiple
+    View Geometry*, 4.1 and 4.4)."""
     image, world = (
         np.array([getattr(p, side) for p in camera.points], np.float64) for side in ("image", "world")
     )
@@ -90,7 +95,7 @@ def ground_matrix(camera: Camera) -> Floats | None:
     return np.asarray(matrix / np.abs(matrix).max())
 
 
-def is_sound(matrix: Floats) -> bool:
+def _is_sound(matrix: Floats) -> bool:
     """Whether a homography can be inverted, with rows and columns brought to one size: pixels and metres differ in theirs."""
     m = matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)
     m = m / np.maximum(np.abs(m).max(axis=0, keepdims=True), 1e-300)

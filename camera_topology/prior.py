@@ -83,9 +83,7 @@ def pair_prior(
         "overlap_tolerance_s": overlap_tolerance_s,
     }
     table = _Table.of(site, ids, clock_std_s, options)
-    # Seen at once from both sides, either direction may have come first: the later middle decides, then the camera's name.
-    first = (forth > back) | ((forth == back) & (a <= b))
-    code = np.where(first, a * len(ids) + b, b * len(ids) + a)
+    code = np.where(came_first(forth, back, a, b), a * len(ids) + b, b * len(ids) + a)
     clock = table.clock_std_s[code]
     std_s = np.hypot(table.std_s[code], clock)
     log_prior = log_ratio(time_s, table.mean_s[code], std_s, table.slack_s[code], table.ceiling[code])
@@ -108,6 +106,20 @@ def pair_prior(
     return PairPrior(
         certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable, told, log_time
     )
+
+
+def came_first(
+    forth: NDArray[Any], back: NDArray[Any], a: NDArray[Any], b: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Whether the first of each two tracklets was seen before the second, elementwise.
+
+    Of two that are seen at once either may have been: the earlier middle decides, then the order of the cameras.
+
+    Args:
+        forth, back: time from the end of the first to the start of the second, and the other way round, in one unit.
+        a, b: their cameras, names or numbers in the order of names.
+    """
+    return np.asarray((forth > back) | ((forth == back) & (a <= b)))
 
 
 def same_day(

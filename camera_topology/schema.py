@@ -157,6 +157,11 @@ class Camera(Part):
     )
     split: Literal["train", "test", "both"] = "both"
 
+    @property
+    def has_ground(self) -> bool:
+        """Whether the file says where on the ground its pixels lie: a homography, or points enough for one."""
+        return self.homography is not None or len(self.points) >= 4
+
     @field_validator("id", mode="before")
     @classmethod
     def _id_is_text(cls, value: Any) -> Any:

@@ -86,8 +86,9 @@ class Site:
     def link_weight(self, from_: str, to: str) -> float:
         """How many people take a listed link, as a share of the most taken; one without a weight counts 1, as an unlisted pair."""
         link = self.links.get((from_, to))
-        own = 1.0 if link is None or link.weight is None or link.relation == "forbidden" else link.weight
-        return own / self._largest_weight if link is not None and link.weight is not None else 1.0
+        if link is None or link.weight is None or link.relation == "forbidden":
+            return 1.0
+        return link.weight / self._largest_weight
 
     @cached_property
     def _largest_weight(self) -> float:
@@ -97,7 +98,7 @@ class Site:
     @property
     def needs_feet(self) -> bool:
         """Whether the prior asks where people stood: links between zones, or views that overlap on a known ground."""
-        placed = {c.id for c in self.facts.cameras if c.homography is not None or len(c.points) >= 4}
+        placed = {c.id for c in self.facts.cameras if c.has_ground}
         return any(
             link.from_zone or link.to_zone or (link.relation == "overlap" and {link.from_, link.to} <= placed)
             for link in self.facts.links

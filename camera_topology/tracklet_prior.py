@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camera_topology.feet import Feet, ground_matrix, inside, is_sound, metres_apart, on_ground
-from camera_topology.prior import PairPrior, camera_clock_std_s, pair_prior
+from camera_topology.feet import Feet, ground_matrix, inside, metres_apart, on_ground
+from camera_topology.prior import PairPrior, came_first, camera_clock_std_s, pair_prior
 from camera_topology.site import Site
-from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR, FloatArray
+from camera_topology.transit import LOG_FLOOR, FloatArray, unlisted_model
 
 Rows = NDArray[np.int64]
 
@@ -44,14 +44,14 @@ def tracklet_prior(
         camera: (N,) ids; start_us, end_us: (N,) µs; a, b: (P,) rows.
         feet: of the N tracklets; None: zones and the ground say nothing.
     """
+    camera = np.asarray(camera).astype(str)
     prior = pair_prior(
         site, camera[a], start_us[a], end_us[a], camera[b], start_us[b], end_us[b],
         sigma_share=sigma_share, clock_std_s=clock_std_s,
     )  # fmt: skip
     if feet is None or not len(a):
         return prior
-    forth, back = start_us[b] - end_us[a], start_us[a] - end_us[b]
-    first = (forth > back) | ((forth == back) & (camera[a].astype(str) <= camera[b].astype(str)))
+    first = came_first(start_us[b] - end_us[a], start_us[a] - end_us[b], camera[a], camera[b])
     earlier, later = np.where(first, a, b), np.where(first, b, a)
     prior = _as_unlisted(site, prior, ~_through_zones(site, camera, feet, earlier, later))
     at_once, apart = _on_shared_ground(site, camera, start_us, end_us, feet, a, b, clock_std_s)
@@ -62,18 +62,16 @@ def tracklet_prior(
 
 def _as_unlisted(site: Site, prior: PairPrior, other_way: NDArray[np.bool_]) -> PairPrior:
     """The prior with some pairs as the site file has those that it does not list; clocks and days as they are."""
-    forbidden = site.facts.defaults.unlisted_pairs == "forbid"
-    constant = (
-        LOG_FLOOR if forbidden else WEAK_LOG_PRIOR if site.facts.defaults.unlisted_pairs == "weak" else 0.0
-    )
+    model = unlisted_model(site)
+    constant = model.ceiling if model.possible else LOG_FLOOR
     certain = prior.gate | prior.ruled_out
     return replace(
         prior,
         log_prior=np.where(other_way, constant, prior.log_prior),
         log_time=np.where(other_way, constant, prior.log_time),
-        gate=np.where(other_way, certain & (not forbidden), prior.gate),
-        ruled_out=np.where(other_way, certain & forbidden, prior.ruled_out),
-        told=np.where(other_way, forbidden, prior.told),
+        gate=np.where(other_way, certain & model.possible, prior.gate),
+        ruled_out=np.where(other_way, certain & (not model.possible), prior.ruled_out),
+        told=np.where(other_way, not model.possible, prior.told),
     )
 
 
@@ -107,15 +105,14 @@ def _on_shared_ground(
     clock_std_s: Mapping[str, float] | None,
 ) -> tuple[Rows, FloatArray]:
     """Which pairs of overlapping views can be compared on the ground, and their log prior: Gaussian in metres."""
-    found = {c: ground_matrix(site.camera(c)) for c in np.unique(camera).astype(str)}
-    matrix = {c: m if m is not None and is_sound(m) else None for c, m in found.items()}
+    names, code = np.unique(camera, return_inverse=True)
+    matrix = {c: ground_matrix(site.camera(c)) for c in names.tolist()}
     overlapping = {
         pair for pair, link in site.links.items()
         if link.relation == "overlap" and all(matrix.get(c) is not None for c in pair)
     }  # fmt: skip
     if not overlapping:
         return np.zeros(0, np.int64), np.zeros(0)
-    names, code = np.unique(camera.astype(str), return_inverse=True)
     table = np.array([[(x, y) in overlapping or (y, x) in overlapping for y in names] for x in names])
     linked = table[code[a], code[b]]
     at_once = np.minimum(end_us[a], end_us[b]) >= np.maximum(start_us[a], start_us[b])
@@ -123,7 +120,7 @@ def _on_shared_ground(
     ground: list[FloatArray | None] = [None] * len(camera)
     for c, m in matrix.items():
         # All of the camera's samples at once: which side of the horizon is the ground must not depend on the pairs asked.
-        mine = np.flatnonzero(camera.astype(str) == c)
+        mine = np.flatnonzero(camera == c)
         parts = [feet.uv[feet.begin[k] : feet.begin[k + 1]] for k in mine]
         if m is not None and parts:
             placed = on_ground(m, np.concatenate(parts))
@@ -133,10 +130,7 @@ def _on_shared_ground(
     metres = metres_apart(feet, ground, a[rows], b[rows])
     known = np.isfinite(metres)
     rows, metres = rows[known], metres[known]
-    std_s = {c: camera_clock_std_s(site, c, clock_std_s) for c in matrix}
-    clock = np.array(
-        [np.hypot(std_s[x], std_s[y]) for x, y in zip(camera[a[rows]], camera[b[rows]], strict=True)]
-    )
+    std_s = np.array([camera_clock_std_s(site, c, clock_std_s) for c in names])[code]
     # A clock that is off puts a walker as far off as they walked meanwhile.
-    std_m = np.hypot(GROUND_STD_M, site.walking_speed.mean * clock)
+    std_m = np.hypot(GROUND_STD_M, site.walking_speed.mean * np.hypot(std_s[a[rows]], std_s[b[rows]]))
     return rows, np.maximum(-(metres**2) / (2 * std_m**2), LOG_FLOOR)

@@ -67,8 +67,7 @@ def transit_model(
     """
     relation = site.relation(from_, to)
     if relation == "unlisted":
-        unlisted = site.facts.defaults.unlisted_pairs
-        return Transit(ceiling=WEAK_LOG_PRIOR if unlisted == "weak" else 0.0, possible=unlisted != "forbid")
+        return unlisted_model(site)
     if relation == "forbidden":
         return Transit(possible=False)
     if relation == "overlap":
@@ -97,6 +96,12 @@ def transit_model(
             )
         return Transit(mean_s, max(sigma_share * mean_s, sigma_floor_s), min_s=min_s, disjoint=disjoint)
     return Transit(disjoint=disjoint)
+
+
+def unlisted_model(site: Site) -> Transit:
+    """The model of a way that the site file does not list."""
+    unlisted = site.facts.defaults.unlisted_pairs
+    return Transit(ceiling=WEAK_LOG_PRIOR if unlisted == "weak" else 0.0, possible=unlisted != "forbid")
 
 
 def walking_time(distance_m: float, speed: WalkingSpeed) -> tuple[float, float]:

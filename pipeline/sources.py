@@ -113,7 +113,7 @@ class Sources:
     def check(self, names: Iterable[str]) -> None:
         """Raise UserError for a missing source now rather than after hours, when its stage's turn has come."""
         names = set(names)
-        for name in sorted(set(names) - {"cut"}):  # a cut may follow from what ingest finds
+        for name in sorted(names - {"cut"}):  # a cut may follow from what ingest finds
             self.value(name)
         for camera_id in self.site.cameras if "site.view" in names else ():
             mask = self.site.view(camera_id).mask

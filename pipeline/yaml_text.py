@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pipeline import text_file
 from pipeline.errors import UserError, shown
 
 _MOST_BYTES = 8 << 20  # far beyond any file of settings; a video that is called .yaml is not read into memory
@@ -29,25 +30,7 @@ def compose(path: Path, what: str) -> yaml.Node | None:
     Raises:
         UserError: no such file, not UTF-8, not YAML, or beyond the bounds of this module.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such {what}.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read as a {what}: {reason}.") from None
-    if len(data) > _MOST_BYTES:
-        raise UserError(
-            f"{path}: larger than {_MOST_BYTES >> 20} MB, so it is no {what}; look whether it is the right file."
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: cannot be read as a {what}: byte {error.start} is no UTF-8; save it as UTF-8 text."
-        ) from None
-    return compose_text(text, str(path))
+    return compose_text(text_file.text_of(path, what, _MOST_BYTES), str(path))
 
 
 def compose_text(text: str, where: str) -> yaml.Node | None:

@@ -15,9 +15,9 @@ from stages.reid.grouping import GroupingConfig, identify, weigh_tracklets
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
+
+    from stages.reid.time_prior import TimePrior
 
 
 _LONGEST_NAME = 255  # bytes, on every file system in use
@@ -114,15 +114,7 @@ def _select(context: Context, out: Path) -> None:
         prior = footage.time_prior(config.sigma_share)
         for used in dict.fromkeys((config.signal, "split_rank1")):
             signals = [
-                health_signal(
-                    context,
-                    used,
-                    checkpoint,
-                    footage.tracklets,
-                    footage.crops,
-                    prior.log_prior,
-                    prior.possible,
-                )
+                health_signal(context, used, checkpoint, footage.tracklets, footage.crops, prior)
                 for _, checkpoint in context.progress(states, "selecting the model")
             ]
             if np.isfinite(signals).any():
@@ -160,8 +152,7 @@ def health_signal(
     checkpoint: Path,
     tracklets: pd.DataFrame,
     crops: pd.DataFrame,
-    log_prior: npt.NDArray[np.floating],
-    possible: npt.NDArray[np.bool_],
+    prior: TimePrior,
 ) -> float:
     """One label-free signal of one checkpoint, by its name in the settings; NaN where the footage does not allow it."""
     import pandas as pd
@@ -175,7 +166,7 @@ def health_signal(
         return health.split_rank1_hard(features, row[crops.tracklet_id].to_numpy(), crops.t_utc_us.to_numpy())
     measure = {"true_matches": health.true_matches_per_tracklet, "prior_lift": health.prior_lift}
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    return measure[signal](means, tracklets.camera_id.to_numpy(str), log_prior, possible)
+    return measure[signal](means, tracklets.camera_id.to_numpy(str), prior.log_prior, prior.possible)
 
 
 def write_files(

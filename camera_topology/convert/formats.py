@@ -11,7 +11,7 @@ from camera_topology import site
 from camera_topology.convert import aicity, nvidia, vehicle_mtmc, wildtrack
 from camera_topology.convert.reading import Values
 from camera_topology.convert.site_text import site_text
-from camera_topology.feet import ground_matrix, is_sound
+from camera_topology.feet import ground_matrix
 from pipeline.errors import UserError, closest
 
 _READ: Mapping[str, Callable[[Path], tuple[Values, list[str]]]] = {
@@ -55,7 +55,7 @@ def from_site(path: Path, format_: str, out: Path) -> list[str]:
     if format_ in ("wildtrack", "aicity"):  # which hold a homography, and no points
         for camera, told in zip(values.get("cameras", []), facts.cameras, strict=True):
             matrix = ground_matrix(told)
-            if "homography" not in camera and matrix is not None and is_sound(matrix):
+            if "homography" not in camera and matrix is not None:
                 camera["homography"] = matrix.tolist()
     try:
         return write(values, out)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import text_file
 from pipeline.errors import UserError, shown
 
 Matrix = NDArray[np.float64]
@@ -26,26 +27,9 @@ def text_of(path: Path, what: str) -> str:
         what: 'camera layout', for messages.
 
     Raises:
-        UserError: no such file, a folder, empty, too large or not UTF-8.
+        UserError: as `pipeline.text_file.text_of`, or there is none in it.
     """
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, and no {what}; name the file.")
-    if not path.exists():
-        raise UserError(f"{path}: no such {what}.")
-    if not path.is_file():
-        raise UserError(f"{path}: is no file, so no {what} can be read from it.")
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise UserError(
-            f"{path}: larger than {_MOST_BYTES >> 20} MB, so it is no {what}; look whether it is the right file."
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: cannot be read as a {what}: byte {error.start} is no UTF-8; save it as UTF-8 text."
-        ) from None
+    text = text_file.text_of(path, what, _MOST_BYTES)
     if not text.strip():
         raise UserError(f"{path}: is empty, and no {what}; look whether it is the right file.")
     return text

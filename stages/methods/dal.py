@@ -44,9 +44,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 ROUNDS = 3
-ASSOCIATES_IN_TRAINING = (
-    True  # so its training may ask for time and place, as other methods' `associate` does
-)
+# So its training may ask for time and place, as other methods' `associate` does.
+ASSOCIATES_IN_TRAINING = True
 
 
 class AssociateConfig(Settings):

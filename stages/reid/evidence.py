@@ -210,10 +210,8 @@ def pair_evidence(
         learn_times: False takes times across cameras from the site file alone.
     """
     n = len(features)
-    camera, certain = (
-        np.asarray(camera),
-        np.asarray(prior.possible | prior.ruled_out) & ~np.eye(n, dtype=bool),
-    )
+    camera = np.asarray(camera)
+    certain = np.asarray(prior.possible | prior.ruled_out) & ~np.eye(n, dtype=bool)
     d = euclidean_distances(features, features).astype(np.float64)
     same_camera = camera[:, None] == camera[None, :]
     gap = np.maximum(t_start_s[None, :] - t_end_s[:, None], t_start_s[:, None] - t_end_s[None, :])
@@ -246,15 +244,11 @@ def pair_evidence(
         else None
     )
     shut = _shut(prior.ruled_out, certain, way, len(names) ** 2)
-    believed, trust = described.astype(np.float64), np.ones(len(names) ** 2)
+    timed = matches.pairs[described[tuple(matches.pairs.T)]]
+    believed, trust = described.astype(np.float64), np.ones(len(shut))
     if learned is not None:
-        a, b = matches.pairs[described[tuple(matches.pairs.T)]].T
-        trust = trust_in_file(
-            told(matches.sharpness)[a, b], np.exp(learned.log_ratio[a, b]), way[a, b], shut[way[a, b]], len(trust),
-            learned.wrong_share,
-        )  # fmt: skip
+        trust = _trust(told(matches.sharpness), learned, timed, way, shut)
         believed = np.where(described, trust[way], 0.0)
-    walked = np.unique(way[tuple(matches.pairs.T)][described[tuple(matches.pairs.T)]])
     ruled_out = prior.ruled_out & (believed >= 0.5)
     if ruled_out.any():
         matches = appearance_matches(np.where(certain & ~ruled_out, d, np.inf), s, chance, camera)
@@ -274,6 +268,7 @@ def pair_evidence(
     looks = np.where(same_camera, within.log_odds(d), across.log_odds(d))
     log_odds = np.where(possible, looks + np.log(ratio), -np.inf)
     log_odds[same_camera & (log_odds < within_min_log_odds)] = -np.inf
+    walked = np.unique(way[tuple(timed.T)])
     by_name = {(names[w // len(names)], names[w % len(names)]): float(trust[w]) for w in walked}
     return Evidence(log_odds, across, within, matches, by_name)
 
@@ -286,6 +281,20 @@ def _partly_told(described: Bools, camera: npt.NDArray[np.generic]) -> Bools:
             out[block] = True
             out[np.ix_(b, a)] = True
     return out
+
+
+def _trust(
+    told: Matrix,
+    learned: LearnedTimes,
+    timed: npt.NDArray[np.int64],
+    way: npt.NDArray[np.int64],
+    shut: Bools,
+) -> Matrix:
+    """(W,) probability that the site file is right about each way, by the times of the matches ``timed`` (M, 2)."""
+    at = tuple(timed.T)
+    return trust_in_file(
+        told[at], np.exp(learned.log_ratio[at]), way[at], shut[way[at]], len(shut), learned.wrong_share
+    )
 
 
 def _shut(ruled_out: Bools, certain: Bools, way: npt.NDArray[np.int64], n_ways: int) -> Bools:

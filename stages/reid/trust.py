@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
+from camera_topology.prior import came_first
 from stages.reid.association import Bools, Floats
 
 Matrix = npt.NDArray[np.float64]
@@ -30,7 +31,7 @@ def directed_ways(
     names, codes = np.unique(np.asarray(camera), return_inverse=True)
     forth = t_start_s[None, :] - t_end_s[:, None]
     a, b = codes[:, None], codes[None, :]
-    first = (forth > forth.T) | ((forth == forth.T) & (a <= b))
+    first = came_first(forth, forth.T, a, b)
     return [str(name) for name in names], np.where(first, a * len(names) + b, b * len(names) + a)
 
 
