@@ -1,0 +1,123 @@
+"""Who is who by each paper's own label estimation, over the settings that its figures sweep. Nothing is trained.
+
+    make bench NAME=sweeps [METHODS="tastr race reliable_soft tmc"]
+
+tastr          Fig. 8: k of k-means; and lambda, the width of walking times
+race           Fig. 4 and 5a: k, k' of the top-k counts, lambda of the smoothing term, the number of anchors
+reliable_soft  how many tracklets count as reliable, by share and by lambda, their cosine
+tmc            Table 2: eps_inter of the clustering; null: from the data
+
+Links of the training half of market-site by its own tracklets, with the features of either start: precision, recall and F over
+pairs of tracklets of two cameras, mean of five seeds where the method draws anything by lot. A star stands beside the value that
+the method takes by default. Prints a table for each method, and as its last line one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import table
+from benchmarks.result import finish, machine
+from camera_topology.site import load
+from pipeline import schema
+from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS, VIDEOS
+from stages import methods
+from stages.evaluation.association import link_scores
+from stages.evaluation.matching import persons_of
+from stages.reid import backbone
+from stages.reid.features import embed_crops
+from stages.reid.grouping import GroupingConfig, weigh_tracklets
+from stages.reid.people import count_people
+from stages.reid.training_part import before, clock_std_s
+
+METHODS = (os.environ.get("METHODS") or "tastr race reliable_soft tmc").split()
+SWEEPS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "tastr": {"k": (1, 2, 3, 4, 5, 6), "sigma_share": (0.3, 0.5, 0.7, 1.0)},
+    "race": {
+        "k": (3, 5, 10, 15, 20, 30),
+        "top_k": (1, 2, 3, 5),
+        "smoothing_weight": (0.0, 0.01, 0.1, 1.0),
+        "anchors": (10, 20, 30, 40, 50),
+    },
+    "reliable_soft": {"reliable_share": (0.2, 0.4, 0.6, 0.8, 1.0), "min_cosine": (0.7, 0.8, 0.85, 0.9)},
+    "tmc": {"eps": (None, 0.3, 0.4, 0.5, 0.6, 0.7)},
+}
+SEED = {"race": "anchor_seed", "reliable_soft": "cluster_seed"}
+STARTS = {"ImageNet": "market", "MSMT17": "market-msmt17"}
+
+
+def main() -> None:
+    facts = machine()
+    rows: list[dict[str, str]] = []
+    base = table.base_run("market", "100", Path("runs/table"))
+    if base is not None:
+        footage, person = labelled(base)
+        features, people = {}, {}
+        for start, site in STARTS.items():
+            network = backbone.build("osnet_x0_25", Path(table.SITES[site]["weights"]), 0)
+            features[start] = embed_crops(network, footage.crops, base, "cpu")
+            people[start] = estimated(footage, features[start])
+        for method in METHODS:
+            for setting, value in ((s, v) for s, values in SWEEPS[method].items() for v in values):
+                row = {"method": method, "setting": f"{setting} {'null' if value is None else value}"}
+                usual = methods.load(method).AssociateConfig.model_fields[setting].default
+                row["setting"] += " *" if value == usual else ""
+                for start in STARTS:
+                    own = replace(footage, people=lambda start=start: people[start])
+                    found = list(links(method, setting, value, own, features[start], person))
+                    for key in ("precision", "recall", "f"):
+                        shares = [scores[key] for scores in found if scores[key] is not None]
+                        row[f"{key[0].upper()}, {start}"] = f"{100 * np.mean(shares):.1f}" if shares else "–"
+                rows.append(row)
+    values = {f"{row['method']} {row['setting'].removesuffix(' *')}": row["F, MSMT17"] for row in rows}
+    finish("sweeps", values, rows, facts)
+
+
+def labelled(base: Path) -> tuple[methods.Footage, pd.Series]:
+    """What the methods may learn from in the training half, and tracklet_id → person."""
+    site = load(Path(table.SITES["market"]["topology"]))
+    cut = site.cut()
+    assert cut is not None
+    tracklets, crops, boxes, videos, truth = (
+        schema.read(manifest, base / stage / manifest.file)
+        for stage, manifest in (
+            ("isolate", TRACKLETS), ("isolate", CROPS), ("isolate", BOXES), ("ingest", VIDEOS), ("ground_truth", GROUND_TRUTH)
+        )
+    )  # fmt: skip
+    tracklets, crops = before(tracklets, crops, cut[0])
+    return methods.Footage(tracklets, crops, site, clock_std_s(videos)), persons_of(boxes, truth)
+
+
+def estimated(footage: methods.Footage, features: np.ndarray) -> int:
+    """How many people there are by these features, as `associate` estimates it."""
+    usual = GroupingConfig.model_validate({})
+    weighed = weigh_tracklets(features, footage.crops, footage.tracklets, footage.time_prior(), usual)
+    return count_people(footage.tracklets, weighed.evidence.log_odds, footage.certain_negatives()).guess
+
+
+def links(
+    method: str, setting: str, value: Any, footage: methods.Footage, features: np.ndarray, person: pd.Series
+) -> Iterator[dict[str, Any]]:
+    """Precision, recall and F of the links of one value, for each seed."""
+    module = methods.load(method)
+    camera = footage.tracklets.set_index("tracklet_id").camera_id
+    own = person.reindex(camera.index).fillna(-1).astype(int)
+    for seed in range(5 if method in SEED else 1):
+        more = {SEED[method]: seed} if method in SEED else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of k-means, where there are fewer distinct points than clusters
+            config = module.AssociateConfig.model_validate({setting: value, **more})
+            found, _ = module.associate(footage, lambda: features, 1, config)
+        yield link_scores(found, own, camera)
+
+
+if __name__ == "__main__":
+    main()
