@@ -129,9 +129,10 @@ def named(name: str) -> Path:
 
 
 def published(dataset: str, method: str) -> Path | None:
-    """The settings of a published experiment, where its paper ran the method on this benchmark."""
-    path = CONFIGS / "published" / f"{dataset}-{method}.yaml"
-    return path if path.is_file() else None
+    """The settings of a published experiment, where its paper ran the method on this benchmark, noisy (``mars@1.7_1.2``) or not."""
+    names = (dataset, dataset.partition("@")[0])
+    paths = (CONFIGS / "published" / f"{name}-{method}.yaml" for name in names)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def describe(sections: Mapping[str, type[Settings]]) -> str:

@@ -33,7 +33,7 @@ class RankConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from data.datasets.benchmark import DATASETS
+    from data.datasets.benchmark import trials
     from stages.dataset import thinned
     from stages.evaluate import flat
     from stages.evaluation.retrieval import summary
@@ -49,7 +49,7 @@ def run(ctx: Context) -> None:
         rankings.append(rows.assign(state=state.name))
         reid.append({"state": state.name, **summary(rows, RANKS)})
     metrics = {
-        "dataset": name, "trial": trial, "trials": DATASETS[name][1],
+        "dataset": name, "trial": trial, "trials": trials(name),
         "method": ctx.method if ctx.has(ASSOCIATIONS) else "with its labels",
         "reid": {"start": reid[0], "final": reid[-1], "rounds": reid[1:]},
         "labels": [label_scores(ctx, path, protocol) for path in ctx.paths(ASSOCIATIONS)],

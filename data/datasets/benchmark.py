@@ -39,6 +39,8 @@ DATASETS = {
     "campus4k": ("data.datasets.campus4k:read", 1),
     "ls-vid": ("data.datasets.ls_vid:read", 1),
 }
+# NAME@r_FM_r_SW: the training part made as bad as a tracker's, see `data.datasets.noise`.
+NOISY = re.compile(r"(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)")
 SYNCHRONOUS = ("dukemtmc-reid", "dukemtmc-reid-tracklets", "campus4k")  # times of two cameras compare
 
 
@@ -78,14 +80,26 @@ class Benchmark:
 def read(name: str, root: Path, trial: int = 0) -> Benchmark:
     """The benchmark ``name`` from the folder ``root``; ``trial`` chooses the random half where it has several.
 
+    ``mars@1.7_1.2`` is MARS with training tracklets of those rates r_FM and r_SW.
+
     Raises:
-        UserError: an unknown name or trial, or files that are not there; says what was looked for.
+        UserError: an unknown name or trial, files that are not there (says what was looked for), or rates that cannot be.
     """
     check(name, root, trial)
-    place, trials = DATASETS[name]
+    clean, _, rates = name.partition("@")
+    place, halves = DATASETS[clean]
     module, _, function = place.partition(":")
     reader: Callable[..., Iterable[Seen]] = getattr(importlib.import_module(module), function)
-    found = tables(reader(root, trial) if trials > 1 else reader(root))
+    seen = reader(root, trial) if halves > 1 else reader(root)
+    if rates:
+        from data.datasets.noise import noisy_rows
+
+        r_fm, r_sw = map(float, rates.split("_"))
+        try:
+            seen = list(noisy_rows(seen, r_fm, r_sw))
+        except ValueError as error:
+            raise UserError(f"DATASET={name}: {error}.") from None
+    found = tables(seen)
     t = found.tracklets
     for part, rows in (
         ("to train", t.part == "train"),
@@ -99,13 +113,20 @@ def read(name: str, root: Path, trial: int = 0) -> Benchmark:
     return replace(found, synchronous=name in SYNCHRONOUS)
 
 
+def trials(name: str) -> int:
+    """How many random halves there are of it."""
+    return DATASETS[name.partition("@")[0]][1]
+
+
 def check(name: str, root: Path, trial: int) -> None:
     """Raise UserError for an unknown name or trial, or a folder that is not there; reads nothing."""
-    if name not in DATASETS:
-        raise UserError(f"DATASET={name}: no such benchmark. {closest(name, list(DATASETS))}")
-    trials = DATASETS[name][1]
-    if not 0 <= trial < trials:
-        raise UserError(f"TRIAL={trial}: {name} has the trials 0 to {trials - 1}.")
+    clean, noisy, rates = name.partition("@")
+    if clean not in DATASETS:
+        raise UserError(f"DATASET={name}: no such benchmark. {closest(clean, list(DATASETS))}")
+    if noisy and not NOISY.fullmatch(rates):
+        raise UserError(f"DATASET={name}: behind @ stand r_FM and r_SW, as in {clean}@1.7_1.2.")
+    if not 0 <= trial < trials(name):
+        raise UserError(f"TRIAL={trial}: {name} has the trials 0 to {trials(name) - 1}.")
     if not root.is_dir():
         raise UserError(f"ROOT={root}: no such folder; name the one that {name} was unpacked to.")
 

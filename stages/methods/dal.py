@@ -12,10 +12,11 @@ Deviations from the paper (the paper's own value in brackets):
     cross-camera anchor is the normalised own one (released code; the text omits it), the others associate. Anchors
     begin each round as the tracklets' means [once, as means; released code: zeros].
   - The nearest anchor is looked for among all other cameras together, as in the released code [camera k → camera l → k;
-    cycle="camera_pair"].
+    train.cycle=camera_pair, and associate.cycle for what is measured].
   - Frames of one tracklet in one batch are averaged before its anchor moves: one after the other they would make the
     step of Eq. 1 as many times as long.
   - Adam at 3.5e-4, flips and shifts [RMSProp 0.045 or Nesterov 0.01, no augmentation, 224x112]: for short trainings.
+  - Of a tracklet at most 60 frames are used [all; images_per_tracklet].
   - The running mean of the weights is ramped, so that a short training does not end on its start.
 Margin and distance are the text's: 0.2, Euclidean of unit vectors [released scripts: 0.5, squared].
 """
@@ -52,8 +53,7 @@ class AssociateConfig(Settings):
     """Section 3.2 (1)."""
 
     cycle: Literal["pooled", "camera_pair"] = Field(
-        "pooled",
-        description="where the nearest anchor is looked for: all other cameras at once, or each camera on its own (the text)",
+        "pooled", description="the same as train.cycle, for the links that are measured after a round"
     )
     prior: Way = prior_setting(
         "off", "the same as train.prior, for the links that are measured after a round"
@@ -67,6 +67,11 @@ class TrainConfig(Settings):
     update_rate: float = Field(0.5, gt=0, le=1, description="eta of the anchors (Eq. 1)")
     intra: bool = Field(True, description="use L_I (Eq. 3)")
     cross_weight: float = Field(1.0, ge=0, description="lambda of L_C (Eq. 7); 0: L_I only")
+    cycle: Literal["pooled", "camera_pair"] = Field(
+        "pooled",
+        description="where the nearest anchor is looked for (Eq. 4): all other cameras at once, or each camera on its own (the text)",
+        exclude_if=lambda cycle: cycle == "pooled",
+    )
     batch_images: int = Field(64, ge=2, description="frames in a batch, drawn at random")
     images_per_tracklet: int = Field(60, ge=2, description="at most so many frames of a tracklet are used")
     steps: int = Field(150, ge=0, description="optimiser steps of round 0, the warm-up")
@@ -166,7 +171,9 @@ def train(
         intra, cross, active = association_losses(f, own, x, a, camera, settings.margin)
         with torch.no_grad():
             update_intra_anchors(x, f, own, settings.update_rate)
-            update_cross_anchors(a, x, own.unique(), camera, associated=round_ > 0, ratio=ratio)
+            update_cross_anchors(
+                a, x, own.unique(), camera, settings.cycle, associated=round_ > 0, ratio=ratio
+            )
         return intra * float(settings.intra) + settings.cross_weight * cross, active
 
     yield from fit(
@@ -218,6 +225,7 @@ def update_cross_anchors(
     x: torch.Tensor,
     rows: torch.Tensor,
     camera: torch.Tensor,
+    cycle: str = "pooled",
     *,
     associated: bool,
     ratio: torch.Tensor | None = None,
@@ -230,7 +238,7 @@ def update_cross_anchors(
     if not associated or len(camera.unique()) < 2:
         a[rows] = own
         return
-    nearest, consistent = cyclic_ranking(rows, x, camera, ratio=ratio)
+    nearest, consistent = cyclic_ranking(rows, x, camera, cycle, ratio)
     merged = (own + functional.normalize(x[nearest])) / 2
     a[rows] = torch.where(consistent[:, None], merged, own)
 

@@ -12,8 +12,11 @@ Deviations from the paper (the paper's own value in brackets):
     drawn at random [one random sequence per true person, which nobody has; its Fig. 5b shows that chance costs little].
   - The smoothing term has d = exp(+dist² / sigma) [Eq. 4: exp(-dist² / sigma), which punishes the near anchors, against
     the sentence below it; smoothing="printed"].
+  - sigma of Eq. 4 is the mean of the squared distances to the k anchors [the average distance, unsquared].
   - The hull of Eq. 2 is a set; taken is its point nearest to the coordinate-wise median of the unit frames
     [unsaid; hull_target="mean" gives mean pooling, "minimum_norm" lets a single outlier frame weigh most].
+  - A round's layer of 512 units falls away with its classifier; features are the backbone's, before and after [unsaid].
+  - Of a tracklet at most 60 frames are trained on [all; images_per_tracklet].
   - Adam at 3.5e-4 and fewer steps [SGD 0.003 or 0.01, 30 epochs, a tenth after 20], for short trainings.
 """
 
@@ -63,9 +66,10 @@ class AssociateConfig(Settings):
         "median", description="which point of the hull stands for a tracklet"
     )
     hull_delta: float = Field(0.1, gt=0, description="delta, the hull's regularisation (Eq. 2)")
-    prediction: Literal["top_k_counts", "nearest", "agr"] = Field(
+    prediction: Literal["top_k_counts", "weight", "nearest", "agr"] = Field(
         "top_k_counts",
-        description="Eq. 6, or a baseline that labels everything: 1-NN or anchor graph regularisation",
+        description="Eq. 6, or what labels everything: the largest weight (without top-k counts), 1-NN or anchor graph "
+        "regularisation",
     )
     agr_weight: float = Field(0.01, ge=0, description="gamma of anchor graph regularisation")
     prior: Way = prior_setting(
@@ -262,6 +266,8 @@ def estimate_labels(
         weight = embed(x, anchors, distance, settings, joint)
         if settings.prediction == "agr":
             label = anchor_graph_labels(weight, settings.agr_weight)
+        elif settings.prediction == "weight":
+            label = weight.argmax(1).reshape(len(x))
         else:
             label = top_k_counts(weight, joint, settings.top_k)
     return np.where(np.isfinite(joint[np.arange(len(x)), label]), label, -1)

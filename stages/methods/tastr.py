@@ -10,6 +10,7 @@ those pairs (IV-D), sees better, and matches again: five rounds.
 
 Deviations from the paper (the paper's own value in brackets):
   - R's Gaussian has sigma squared, and R a floor of 1e-4, as in the released code [Eq. 3 prints 2 sigma].
+  - Pairs whose walking time is impossible are never matched [R at its floor makes them unlikely].
   - The learning rate restarts every round and falls as a cosine [released: divided by ten at epochs 10, 20, 30, 40
     and never raised again, so rounds 3 to 5 hardly move].
   - Triplets are of L2-normalised features, as they are compared at test [raw features: their distances start at 5,
@@ -50,7 +51,7 @@ class AssociateConfig(Settings):
     )
     prior: Way = prior_setting(
         "joint",
-        "'joint' as in the paper: D / R under the gate (Eq. 3, 4); 'cannot_links': D, but certainly two people are never "
+        "'joint' as in the paper: D / R (Eq. 3, 4), and nobody who cannot be; 'cannot_links': D, but certainly two people are never "
         "matched, nor joined by labels=site",
     )
     sigma_share: float = Field(

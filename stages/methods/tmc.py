@@ -13,7 +13,8 @@ Deviations from the paper (the paper's own value in brackets):
     [in order of the batch: with few clips a person that is one or two people, and normalising those against each other takes
     away who they are; on market-site training then lowered rank-1 from 34 to 30].
   - An epoch is a round, so that it can be measured and resumed. What goes on from round to round is the mean network,
-    from which the next round's student starts [both go on].
+    from which the next round's student starts [both go on], and its alpha is ramped in each round anew, or in some 60 steps a
+    round it would hardly move [once; mean_anew=false].
   - rho of the data-dependent eps is `pairs_per_tracklet` over the number of tracklets [1.6e-3: right for MARS, 3.5 times
     too small for PRID; it is really the tracklets per person over N], and k1, k2 and min_samples follow the tracklets a
     person has, by the label-free number of people [30, 6, 4, for MARS's 13: where a person has three, thirty neighbours
@@ -90,6 +91,12 @@ class TrainConfig(Settings):
     triplet_soft_weight: float = Field(0.8, ge=0, le=1, description="lambda_tri (Eq. 6)")
     margin: float = Field(0.5, ge=0, description="m of the hard triplet loss (Eq. 3)")
     momentum: float = Field(0.999, ge=0, lt=1, description="alpha of the mean network (Eq. 1)")
+    mean_anew: bool = Field(
+        True,
+        description="the mean network begins each round as the student does, so that alpha grows to 1 - 1 / steps at most; "
+        "false: it goes on from where it was, as in the paper's long training",
+        exclude_if=lambda anew: anew,
+    )
     batch_people: int = Field(8, ge=2, description="clusters in a batch")
     batch_clips: int = Field(4, ge=2, description="clips of each cluster in a batch")
     clip_frames: int = Field(2, ge=1, description="consecutive frames of a clip")
@@ -184,7 +191,8 @@ def train(
     with torch.no_grad():
         rows_of_classes.weight.copy_(torch.from_numpy(centres))
     classifier = nn.Sequential(neck, rows_of_classes)
-    mean = MeanNetwork(network, classifier, settings.momentum)
+    steps_before = 0 if settings.mean_anew else round_ * settings.round_steps
+    mean = MeanNetwork(network, classifier, settings.momentum, steps_before)
 
     def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         wanted = torch.as_tensor(batch.labels, device=features.device)[:: settings.clip_frames]

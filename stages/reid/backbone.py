@@ -26,6 +26,7 @@ from stages.reid import osnet
 
 FORMAT = "trackweave-reid-1"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGE_SIZE = (256, 128)  # height and width of the input, px, where nobody says another
 _MOST_PX = 2048  # of a side of the input; what run.image_size allows
 _CLASSIFIERS = ("classifier.", "head.fc.", "head.", "fc.")  # timm drops its own with num_classes=0
 
@@ -59,7 +60,7 @@ class ReidNetwork(nn.Module):
 
 
 def build(
-    name: str, weights: Path | str | None, seed: int, image_size: tuple[int, int] = (256, 128)
+    name: str, weights: Path | str | None, seed: int, image_size: tuple[int, int] = IMAGE_SIZE
 ) -> ReidNetwork:
     """A network by name, from ``weights``.
 
@@ -71,14 +72,22 @@ def build(
         image_size: (height, width) in px, where the weights do not say it.
 
     Raises:
-        UserError: no such backbone, or weights that are missing, unreadable or of another network.
+        UserError: no such backbone, weights that are missing, unreadable or of another network, or another size than the usual
+            asked of weights that were made for theirs.
     """
     pretrained = weights == "pretrained"
     if isinstance(weights, str) and weights not in ("pretrained", "random"):
         weights = Path(weights)
     given = _read(weights) if isinstance(weights, Path) else None
     if given and given.get("format") == FORMAT:
-        return _from_checkpoint(given, Path(str(weights)), expected=name)
+        network = _from_checkpoint(given, Path(str(weights)), expected=name)
+        if image_size not in (IMAGE_SIZE, network.image_size):
+            own, asked = ("×".join(map(str, size)) for size in (network.image_size, image_size))
+            raise UserError(
+                f"WEIGHTS={weights}: made for images of {own}, and run.image_size asks for {asked}; "
+                f"set run.image_size={list(network.image_size)}, or make weights of that size (make pretrain)."
+            )
+        return network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _create(name, image_size, pretrained)

@@ -11,9 +11,16 @@ Ints = npt.NDArray[np.integer]
 
 def pairs_across(label: Ints, camera: npt.NDArray[np.generic]) -> tuple[Ints, Ints]:
     """Rows i < j of every two tracklets of one label in different cameras; label (T,), -1 for none; camera (T,)."""
-    i, j = np.triu_indices(len(label), 1)
-    linked = (label[i] >= 0) & (label[i] == label[j]) & (camera[i] != camera[j])
-    return i[linked], j[linked]
+    found = [np.zeros((2, 0), np.int64)]
+    order = np.argsort(label, kind="stable")
+    # Label by label: a benchmark of images has too many tracklets for a table of all pairs.
+    for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
+        if len(rows) and label[rows[0]] >= 0:
+            i, j = rows[np.stack(np.triu_indices(len(rows), 1))]
+            found.append(np.stack([i, j])[:, camera[i] != camera[j]])
+    i, j = np.concatenate(found, axis=1)
+    by_row = np.lexsort((j, i))
+    return i[by_row], j[by_row]
 
 
 def link_table(

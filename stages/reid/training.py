@@ -238,14 +238,14 @@ class MeanNetwork:
     """The temporal average of a network and its head, E <- a E + (1 - a) theta, and what it says of a batch.
 
     Mean teachers (Tarvainen, Valpola, 2017) as in MMT (Ge et al., 2020): parameters are averaged with a = min(1 - 1 /
-    (t + 1), momentum) at step t, batch norm statistics are its own.
+    (t + 1), momentum) at step t, counted on from ``steps``; batch norm statistics are its own.
     """
 
-    def __init__(self, network: ReidNetwork, head: torch.nn.Module, momentum: float) -> None:
+    def __init__(self, network: ReidNetwork, head: torch.nn.Module, momentum: float, steps: int = 0) -> None:
         self.network, self.head, self.momentum = copy.deepcopy(network), copy.deepcopy(head), momentum
         for weight in (*self.network.parameters(), *self.head.parameters()):
             weight.requires_grad_(False)
-        self.steps = torch.zeros((), dtype=torch.int64)
+        self.steps = torch.tensor(steps)
         self.features = self.scores = torch.zeros(0)
 
     @torch.no_grad()

@@ -1,11 +1,14 @@
 """The noise simulator: the rates that were asked for come out, and MARS's published sizes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.datasets.noise import noisy_tracklets
+from data.datasets.benchmark import Seen
+from data.datasets.noise import noisy_rows, noisy_tracklets
 
 
 def rates(person, camera, tracklet):
@@ -52,6 +55,27 @@ def test_impossible_rates_are_said():
         noisy_tracklets(np.zeros(9, int), np.zeros(9, int), 0.5, 1, np.random.default_rng(0))
     with pytest.raises(ValueError, match="cannot make 3 segments"):
         noisy_tracklets(np.zeros(9, int), np.zeros(9, int), 3, 1, np.random.default_rng(0))
+
+
+def test_a_benchmarks_training_part_is_made_noisy_and_its_test_part_stays():
+    rows = [
+        Seen(f"{part}/{person}/{camera}/{n}", camera, person, part, part == "test", part == "test",
+             [Path(f"{part}-{person}-{camera}-{n}-{i}.jpg") for i in range(10)], [100 * n + i for i in range(10)])
+        for part in ("train", "test") for person in range(20) for camera in ("a", "b") for n in range(2)
+    ]  # fmt: skip
+    found = list(noisy_rows(rows, 1.5, 1.2))
+    train, test = ([row for row in found if row.part == part] for part in ("train", "test"))
+    assert test == [row._replace(t_us=None) for row in rows if row.part == "test"]
+    assert len(train) == 50  # 20 people of two cameras, times 1.5, over 1.2
+    learned = [path for row in train for path in row.paths]
+    assert sorted(learned) == sorted(path for row in rows if row.part == "train" for path in row.paths)
+    shown = []
+    for row in train:
+        people = [int(path.name.split("-")[1]) for path in row.paths]
+        assert {path.name.split("-")[2] for path in row.paths} == {row.camera_id} and row.t_us is None
+        assert people.count(row.pid) == max(map(people.count, people)) and not row.query
+        shown.append(len(set(people)))
+    assert np.mean(shown) == pytest.approx(1.2, rel=0.03)
 
 
 @pytest.mark.footage

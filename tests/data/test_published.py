@@ -45,6 +45,10 @@ def test_times_are_made_up_so_that_nobody_meets() -> None:
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"DATASET=marss: no such benchmark\..*mars"):
         read("marss", tmp_path)
+    with pytest.raises(
+        UserError, match=r"DATASET=mars@1\.7: behind @ stand r_FM and r_SW, as in mars@1\.7_1\.2"
+    ):
+        read("mars@1.7", tmp_path)
     with pytest.raises(UserError, match=r"TRIAL=1: mars has the trials 0 to 0"):
         read("mars", tmp_path, 1)
     with pytest.raises(UserError, match=r"ROOT=.*nowhere: no such folder"):
@@ -228,6 +232,18 @@ def test_prid2011_takes_the_178_long_ones(tmp_path: Path) -> None:
     assert set(t.pid[t.part == "test"]) != set(other.pid[other.part == "test"])
 
 
+def test_any_benchmark_can_be_made_noisy(tmp_path: Path) -> None:
+    prid(tmp_path, persons_a=40, persons_b=40)
+    clean, noisy = (read(name, tmp_path) for name in ("prid2011", "prid2011@1.5_1.2"))
+    counts = [len(found.tracklets[found.tracklets.part == "train"]) for found in (clean, noisy)]
+    assert counts[1] == pytest.approx(counts[0] * 1.5 / 1.2, abs=1)
+    assert not noisy.timed
+    test = [found.tracklets[found.tracklets.part == "test"].tracklet_id.tolist() for found in (clean, noisy)]
+    assert test[0] == test[1]
+    with pytest.raises(UserError, match=r"DATASET=prid2011@0\.5_1: rates are at least 1"):
+        read("prid2011@0.5_1", tmp_path)
+
+
 @pytest.mark.slow
 def test_prid2011_in_the_wild(tmp_path: Path) -> None:
     prid(tmp_path)
@@ -244,10 +260,11 @@ def test_every_published_figure_has_a_config_that_loads() -> None:
 
     figures = yaml.safe_load(Path("data/datasets/published.yaml").read_text(encoding="utf-8"))
     for dataset, methods in figures.items():
-        assert dataset in benchmark.DATASETS
+        assert dataset.partition("@")[0] in benchmark.DATASETS
         for method, values in methods.items():
             assert 0 < values["rank1"] < 100 and values["from"]
-            file = config.named(f"published/{dataset}-{method}")
+            file = config.published(dataset, method)
+            assert file is not None
             config.load({"run": config.RunSettings, **graph.sections(method)}, file, [])
 
 

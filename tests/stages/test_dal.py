@@ -156,6 +156,18 @@ def test_cross_camera_anchors_merge_mutual_neighbours_only_once_associated():
     torch.testing.assert_close(a, unit(x))  # one camera: there is nothing to associate
 
 
+def test_the_cycle_that_is_asked_for_moves_the_anchors():
+    _, _, x, camera = world(3, tracklets=30, cameras=3)
+    rows, moved = torch.arange(30), {}
+    for cycle in ("pooled", "camera_pair"):
+        moved[cycle] = torch.zeros_like(x)
+        dal.update_cross_anchors(moved[cycle], x, rows, camera, cycle, associated=True)
+        _, consistent = dal.cyclic_ranking(rows, x, camera, cycle)
+        merged = [not torch.allclose(m, own) for m, own in zip(moved[cycle], unit(x), strict=True)]
+        assert merged == consistent.tolist()
+    assert not torch.equal(moved["pooled"], moved["camera_pair"])
+
+
 def footage(counts, cameras):
     ids = [f"t{i}" for i in range(len(counts))]
     tracklets = pd.DataFrame(

@@ -143,7 +143,7 @@ def test_under_the_prior_distances_over_r_take_the_place_of_distances(seed):
     assert (race.embed(x, anchors, distance, race.AssociateConfig(k=6), distance) == plain).all()
 
 
-@pytest.mark.parametrize("prediction", ["top_k_counts", "nearest", "agr"])
+@pytest.mark.parametrize("prediction", ["top_k_counts", "weight", "nearest", "agr"])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_one_anchor_whose_time_fits_is_taken_and_an_impossible_one_never(prediction, seed):
     rng = np.random.default_rng(seed)
@@ -161,6 +161,17 @@ def test_the_one_anchor_whose_time_fits_is_taken_and_an_impossible_one_never(pre
     without = race.estimate_labels(x, anchors[kept], settings)
     found = race.estimate_labels(x, anchors, settings, np.broadcast_to(kept.astype(float), (9, 6)))
     assert found.tolist() == [int(np.flatnonzero(kept)[v]) if v >= 0 else -1 for v in without]
+
+
+def test_without_top_k_counts_the_largest_weight_decides():
+    rng = np.random.default_rng(0)
+    anchors, x = unit(rng.normal(size=(6, 12))), unit(rng.normal(size=(9, 12)))
+    settings = race.AssociateConfig(prediction="weight", k=4)
+    distance = np.linalg.norm(x[:, None] - anchors[None], axis=2)
+    weight = race.embed(x, anchors, distance, settings)
+    assert race.estimate_labels(x, anchors, settings).tolist() == [
+        max(range(6), key=lambda j: w[j]) for w in weight
+    ]
 
 
 def naive_top_k(weight, distance, top_k):
@@ -243,6 +254,6 @@ def test_a_round_labels_anchors_and_what_they_explain():
     for a, b, kept in zip(links.tracklet_a, links.tracklet_b, links.kept, strict=True):
         assert not kept or person[a] == person[b] or not {person[a], person[b]} <= anchored
     assert (links.tracklet_a < links.tracklet_b).all()
-    for which in ("nearest", "agr"):
+    for which in ("weight", "nearest", "agr"):
         forced, _ = race.associate(world, lambda: x, 1, race.AssociateConfig(anchors=4, prediction=which))
         assert forced.kept.all() and len(forced) == 4

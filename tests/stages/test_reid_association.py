@@ -13,6 +13,7 @@ from stages.reid.association import (
     mutual_nearest,
     union_find,
 )
+from stages.reid.links import pairs_across
 
 
 def test_euclidean_distances_equal_the_definition():
@@ -150,3 +151,19 @@ def test_union_find_never_joins_a_cannot_link_and_does_not_depend_on_numbering(s
     new = rng.permutation(n)
     again = union_find(n, new[pairs], distances, new[cannot])
     assert (first_member_labels(again[new]) == labels).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pairs_across_are_all_of_one_label_in_two_cameras_in_order(seed):
+    rng = np.random.default_rng(seed)
+    label, camera = rng.integers(-1, 4, 20), np.array(["a", "b", "c"])[rng.integers(0, 3, 20)]
+    i, j = pairs_across(label, camera)
+    wanted = [
+        (a, b)
+        for a in range(20)
+        for b in range(a + 1, 20)
+        if label[a] == label[b] >= 0 and camera[a] != camera[b]
+    ]
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == wanted
+    for nothing in (label[:0], np.full(20, -1)):
+        assert [len(rows) for rows in pairs_across(nothing, camera[: len(nothing)])] == [0, 0]

@@ -98,6 +98,11 @@ def test_our_checkpoint_is_a_start_too(tmp_path, images):
     start = backbone.build("osnet_x0_25", tmp_path / "m.pt", seed=9)
     with torch.no_grad():
         assert torch.equal(start(images)[1], network(images)[1])
+    with pytest.raises(
+        UserError,
+        match=r"m\.pt: made for images of 64×32, and run\.image_size asks for 32×16; set run\.image_size=\[64, 32\]",
+    ):
+        backbone.build("osnet_x0_25", tmp_path / "m.pt", seed=0, image_size=(32, 16))
     with pytest.raises(UserError, match=r"m\.pt.*osnet_x0_25.*BACKBONE"):
         backbone.build("osnet_x0_5", tmp_path / "m.pt", seed=0)
 

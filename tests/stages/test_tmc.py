@@ -154,6 +154,18 @@ def test_the_mean_network_averages_parameters_and_keeps_its_own_statistics():
     torch.testing.assert_close(network.body[1].weight, mean.network.body[1].weight)
 
 
+def test_a_mean_network_that_goes_on_is_moved_by_a_thousandth():
+    network, head = Tiny(), torch.nn.Linear(4, 3)
+    mean = MeanNetwork(network, head, 0.999, steps=400)
+    before = network.body[1].weight.clone()
+    with torch.no_grad():
+        network.body[1].weight += 1
+    mean.update(network, head)
+    alpha = 1 - 1 / 401  # still below 0.999
+    torch.testing.assert_close(mean.network.body[1].weight, before + (1 - alpha))
+    assert int(mean.memory()["mean.steps"]) == 401
+
+
 def test_batch_norm_sees_groups():
     torch.manual_seed(0)
     network, images = Tiny().train(), torch.randn(8, 3, 2, 2)
