@@ -135,3 +135,25 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(method: str, tmp_path: P
                     device="cpu",
                 )
             )
+
+
+@pytest.mark.parametrize("method", ["race", "reliable_soft", "pul", "tmc"])
+def test_more_tracklets_than_memory_holds_pairs_of_is_a_sentence(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from stages import associate
+
+    monkeypatch.setattr(associate, "memory_bytes", lambda: 120 * 9**2)
+    tracklets = pd.DataFrame({"tracklet_id": [f"t{i}" for i in range(10)]})
+    footage = Footage(tracklets, pd.DataFrame(), without_file([]), {})
+    ctx = cast(Any, SimpleNamespace(method=method))
+    with pytest.raises(UserError, match=r"how many people 10 tracklets show .* GB.*say it: SET=") as told:
+        associate.estimated_people(ctx, footage)
+    words = str(told.value).partition('SET="')[2].partition('"')[0].replace("…", "2").split()
+    assert words
+    for word in words:
+        name, _, value = word.removeprefix("associate.").partition("=")
+        methods.load(method).AssociateConfig.model_validate({name: value})
