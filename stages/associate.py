@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
-from pipeline.errors import UserError
 from pipeline.manifests import (
     ASSOCIATIONS,
     BOXES,
@@ -19,7 +17,6 @@ from pipeline.manifests import (
 from pipeline.stage import Context, Settings, Stage
 from stages import methods
 
-_BYTES_A_PAIR = 120  # of tracklets, at most at once; measured at 2,000 and at 4,000 tracklets
 _SAID_BY = {
     "race": "associate.anchors=…",
     "reliable_soft": "associate.people=…",
@@ -62,16 +59,14 @@ def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     from stages.reid.grouping import GroupingConfig, weigh_tracklets
     from stages.reid.model import start_checkpoint
     from stages.reid.people import count_people
+    from stages.reid.time_prior import check_pairs_fit
 
     tracklets, crops = footage.tracklets, footage.crops
     if tracklets.empty:
         return 0
-    needed, there = _BYTES_A_PAIR * len(tracklets) ** 2, memory_bytes()
-    if needed > there:
-        raise UserError(
-            f"associate: to estimate how many people {len(tracklets)} tracklets show takes some {needed / 1e9:.0f} GB, and this "
-            f'machine has {there / 1e9:.0f}; say it: SET="{_SAID_BY[ctx.method]}".'
-        )
+    check_pairs_fit(
+        len(tracklets), "to estimate how many people they show", f'say it: SET="{_SAID_BY[ctx.method]}"'
+    )
     features = cached_features(start_checkpoint(ctx), crops, ctx.run_dir, ctx.device)
     usual = GroupingConfig.model_validate({})
     evidence = weigh_tracklets(features, crops, tracklets, footage.time_prior(), usual).evidence
@@ -79,11 +74,6 @@ def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     ctx.say(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
     ctx.note(people=found._asdict())
     return found.guess
-
-
-def memory_bytes() -> int:
-    """All memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _nothing_before_the_cut(ctx: Context) -> str:

@@ -145,12 +145,17 @@ def test_more_tracklets_than_memory_holds_pairs_of_is_a_sentence(
     from typing import Any, cast
 
     from stages import associate
+    from stages.reid import time_prior
 
-    monkeypatch.setattr(associate, "memory_bytes", lambda: 120 * 9**2)
+    monkeypatch.setattr(time_prior, "memory_bytes", lambda: 120 * 9**2)
     tracklets = pd.DataFrame({"tracklet_id": [f"t{i}" for i in range(10)]})
+    with pytest.raises(UserError, match=r"^10 tracklets: to weigh every two .*SET=.ingest.start="):
+        time_prior.dense_prior(without_file([]), tracklets)
     footage = Footage(tracklets, pd.DataFrame(), without_file([]), {})
     ctx = cast(Any, SimpleNamespace(method=method))
-    with pytest.raises(UserError, match=r"how many people 10 tracklets show .* GB.*say it: SET=") as told:
+    with pytest.raises(
+        UserError, match=r"^10 tracklets: to estimate how many people they show takes .* GB.*say it: SET="
+    ) as told:
         associate.estimated_people(ctx, footage)
     words = str(told.value).partition('SET="')[2].partition('"')[0].replace("…", "2").split()
     assert words
