@@ -35,7 +35,8 @@ from pipeline.manifests import (
     TRACKLETS,
     VIDEOS,
 )
-from pipeline.runner import RECEIPT, Runner
+from pipeline.receipts import RECEIPT
+from pipeline.runner import Runner
 from pipeline.schema import Manifest
 from stages.evaluation.matching import match, matched_pids, persons_of
 from stages.evaluation.tracking import visit_ids

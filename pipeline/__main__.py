@@ -21,8 +21,7 @@ from pipeline.errors import UserError, one_line
 from pipeline.graph import Node
 from pipeline.runner import Runner, settings_that_differ, standing
 from pipeline.schema import ManifestError
-from pipeline.shards import by_camera
-from pipeline.shards import standing as standing_shards
+from pipeline.shards import by_camera, done_of_asked
 from pipeline.sources import Request, Sources
 from pipeline.stage import Settings
 
@@ -476,7 +475,7 @@ def status(options: argparse.Namespace) -> None:
     for item in runner.plan(until, _forced(options, until)):
         receipt = runner.receipt(item.node)
         word = standing_word(item.reasons, receipt is not None)
-        pieces = standing_shards(runner.run_dir / "pieces" / item.node.stage.name)
+        pieces = done_of_asked(runner.run_dir / "pieces" / item.node.stage.name)
         if word in ("missing", "failed") and any(done for done, _ in pieces.values()):
             word = "partial"
         detail = "; ".join(item.reasons) if item.reasons else f"{receipt['seconds']:.1f} s" if receipt else ""

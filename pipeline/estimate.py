@@ -6,14 +6,13 @@ with it. The median over past runs on the same kind of device; a stage that nobo
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pipeline import receipts
 from pipeline.graph import Node
 from pipeline.progress import duration
 
@@ -38,7 +37,7 @@ def estimates(run_dir: Path, nodes: Iterable[Node], device: str) -> dict[str, Es
         if not past_hours:
             continue
         sizes = {name: _bytes(past / "pieces" / name) for name in ("detect", "crop")}
-        for receipt in _receipts(past):
+        for receipt in receipts.of_run(past).values():
             stage = str(receipt["node"]).partition("@")[0]
             # A stage that only found its pieces done says nothing about the work.
             idle = receipt["seconds"] < 0.5 and (past / "pieces" / stage).is_dir()
@@ -82,19 +81,6 @@ def recorded_hours(run_dir: Path) -> float | None:
         return None
     table = pq.read_table(path, columns=["status", "t_from_us", "t_until_us"]).to_pylist()
     return sum(r["t_until_us"] - r["t_from_us"] for r in table if r["status"] == "ok") / 3.6e9 or None
-
-
-def _receipts(run_dir: Path) -> list[dict[str, Any]]:
-    found = []
-    for pattern in ("*/receipt.json", "*/*/*/receipt.json"):
-        for path in run_dir.glob(pattern):
-            try:
-                receipt = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if {"node", "seconds"} <= receipt.keys():
-                found.append(receipt)
-    return found
 
 
 def _bytes(folder: Path) -> int:

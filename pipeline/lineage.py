@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import schema
+from pipeline import receipts, schema
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, IDENTITIES, TRACKLETS, VIDEOS
-from pipeline.runner import RECEIPT, is_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,41 +31,29 @@ def of_table(path: Path) -> Iterator[str]:
         raise UserError(
             f"{path}: not a table that a step of a run wrote; give runs/…/<step>/<table>.parquet."
         )
-    receipts = {receipt["node"]: receipt for receipt in _receipts(run)}
+    known = receipts.of_run(run)
     yield f"{path}: written by {facts['node']}"
     yield from (f"  {line}" for line in json.dumps(facts, indent=1, sort_keys=True).splitlines())
     yield "made of, step by step:"
-    for node in _before(str(facts["node"]), receipts):
-        receipt = receipts[node]
+    for node in _before(str(facts["node"]), known):
+        receipt = known[node]
         version = receipt["fingerprint"]["version"]
         notes = ", ".join(f"{k} {v}" for k, v in receipt["notes"].items() if isinstance(v, int | float | str))
         yield f"  {node} (version {version}, {receipt['seconds']:.1f} s on {receipt['host']}, {receipt['device']}): {notes}"
     yield from _recordings(run)
 
 
-def _receipts(run: Path) -> Iterator[dict[str, Any]]:
-    for path in run.rglob(RECEIPT):
-        if ".scratch" in path.parts:
-            continue
-        try:
-            receipt = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            continue
-        if is_whole(receipt):
-            yield receipt
-
-
-def _before(node: str, receipts: dict[str, dict[str, Any]]) -> list[str]:
+def _before(node: str, known: dict[str, dict[str, Any]]) -> list[str]:
     """The node and all it came from, the latest first, each once."""
     found: list[str] = []
     todo = [node]
     while todo:
         name = todo.pop(0)
-        if name in found or name not in receipts:
+        if name in found or name not in known:
             continue
         found.append(name)
         # 'tracklets of isolate' → isolate
-        todo += [key.rpartition(" of ")[2] for key in receipts[name]["fingerprint"]["inputs"]]
+        todo += [key.rpartition(" of ")[2] for key in known[name]["fingerprint"]["inputs"]]
     return found
 
 

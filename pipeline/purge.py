@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
-from pipeline.runner import RECEIPT, locked, standing
+from pipeline.receipts import RECEIPT
+from pipeline.runner import locked, standing
 from pipeline.shards import DONE
 from pipeline.sources import Request
 

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import receipts
 from pipeline.errors import UserError
 from pipeline.graph import Node
+from pipeline.receipts import RECEIPT
 from pipeline.shards import cores
 from pipeline.sources import Sources
 from pipeline.stage import Context, Settings, what_settings
-
-RECEIPT = "receipt.json"
 
 
 @dataclass
@@ -67,12 +67,7 @@ class Runner:
 
     def _written(self, node: Node) -> dict[str, Any] | None:
         """The receipt of a node that finished, whether or not its files are still there."""
-        try:
-            path = standing(self.folder(node)) / RECEIPT
-            receipt = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return None
-        return receipt if is_whole(receipt) else None
+        return receipts.read(standing(self.folder(node)) / RECEIPT)
 
     def fingerprint(self, node: Node) -> dict[str, Any]:
         """All parts that decide the node's result, stored apart so that `explain` can name the one that moved."""
@@ -270,23 +265,6 @@ def locked(run_dir: Path) -> Iterator[None]:
         yield
 
 
-def is_whole(receipt: Any) -> bool:
-    """Whether it is what `Runner.run_node` writes; one that was damaged counts as none."""
-    kinds = {
-        "fingerprint": dict,
-        "outputs": dict,
-        "seconds": int | float,
-        "sources_digest": str,
-        "notes": dict,
-    }
-    if not isinstance(receipt, dict) or not all(
-        isinstance(receipt.get(key), kind) for key, kind in kinds.items()
-    ):
-        return False
-    files = receipt.get("files", [])
-    return isinstance(files, list) and all(isinstance(name, str) for name in files)
-
-
 def _machine(device: str) -> dict[str, str]:
     return {"host": platform.node(), "device": device, "python": platform.python_version()}
 
@@ -312,18 +290,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 def settings_that_differ(a: Path, b: Path) -> list[str]:
     """What two runs were made of, where it is not the same: ``train.epochs 10 → 20``, ``videos changed``."""
-    receipts = []
-    for run in (a, b):
-        paths = [path for path in run.rglob(RECEIPT) if ".scratch" not in path.parts]
-        known = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
-        receipts.append({receipt["node"]: receipt["fingerprint"] for receipt in known})
+    of_a, of_b = receipts.of_run(a), receipts.of_run(b)
     found: list[str] = []
-    for node in sorted(set(receipts[0]) | set(receipts[1])):
-        if node not in receipts[0] or node not in receipts[1]:
-            found.append(f"{node}: only in {a if node in receipts[0] else b}")
+    for node in sorted(set(of_a) | set(of_b)):
+        if node not in of_a or node not in of_b:
+            found.append(f"{node}: only in {a if node in of_a else b}")
             continue
         # What came in from earlier stages differs because those do.
-        old, new = ({**receipt[node], "inputs": {}} for receipt in receipts)
+        old, new = ({**of_run[node]["fingerprint"], "inputs": {}} for of_run in (of_a, of_b))
         found += [line for line in differences(old, new) if line not in found]
     return found
 

@@ -56,7 +56,7 @@ def fill(folder: Path, make: Callable[[Path], str | None]) -> str | None:
 
 
 def note_asked(home: Path, folders: Sequence[Path], shards: Sequence[Shard]) -> None:
-    """Write down what a stage asks for, so that `standing` can tell how far an interrupted one came."""
+    """Write down what a stage asks for, so that `done_of_asked` can tell how far an interrupted one came."""
     home.mkdir(parents=True, exist_ok=True)
     asked = [[shard.label, folder.name] for folder, shard in zip(folders, shards, strict=True)]
     part = home / f"{ASKED}.part"
@@ -64,7 +64,7 @@ def note_asked(home: Path, folders: Sequence[Path], shards: Sequence[Shard]) -> 
     part.replace(home / ASKED)
 
 
-def standing(home: Path) -> dict[str, tuple[int, int]]:
+def done_of_asked(home: Path) -> dict[str, tuple[int, int]]:
     """Label (camera) → shards that are done, and shards asked for, of the last time that the stage ran."""
     try:
         asked = json.loads((home / ASKED).read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.shards import DONE, Shard, fill, fill_all, note_asked, standing
+from pipeline.shards import DONE, Shard, done_of_asked, fill, fill_all, note_asked
 
 
 def write(text: str, folder: Path) -> str:
@@ -68,10 +68,10 @@ def test_what_an_interrupted_stage_asked_for_is_told_by_camera(tmp_path: Path) -
         Shard({"video": i}, partial(write, "x"), label) for i, label in enumerate(["gate", "gate", "yard"])
     ]
     folders = [tmp_path / str(i) for i in range(3)]
-    assert standing(tmp_path) == {}
+    assert done_of_asked(tmp_path) == {}
     note_asked(tmp_path, folders, shards)
     fill(folders[1], shards[1].make)
-    assert standing(tmp_path) == {"gate": (1, 2), "yard": (0, 1)}
+    assert done_of_asked(tmp_path) == {"gate": (1, 2), "yard": (0, 1)}
 
 
 def test_a_killed_worker_is_one_sentence(tmp_path: Path) -> None:
