@@ -21,7 +21,7 @@ _SAID_BY = {
     "race": "associate.anchors=…",
     "reliable_soft": "associate.people=…",
     "pul": "associate.people=…",
-    "tmc": "associate.k1=30 associate.k2=6 associate.min_samples=4 associate.pairs_per_tracklet=…",
+    "tmc": "associate.people=…",
 }
 
 

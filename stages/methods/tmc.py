@@ -55,6 +55,12 @@ FAR = 0.95  # pairs beyond share a twentieth of their neighbours or less: no clu
 class AssociateConfig(Settings):
     """Section 3.2, inter-tracklet association."""
 
+    people: int | None = Field(
+        None,
+        ge=2,
+        description="how many people there are, by which the sizes below go; null: the label-free estimate",
+        exclude_if=lambda people: people is None,
+    )
     k1: int | None = Field(
         None,
         ge=2,
@@ -142,7 +148,7 @@ def associate(
 
 def sizes(footage: Footage, settings: AssociateConfig) -> tuple[int, int, int, float]:
     """k1, k2, min_samples and pairs per tracklet: the settings, or the paper's in proportion to the tracklets a person has."""
-    people = (
+    people = settings.people or (
         footage.people()
         if None in (settings.k1, settings.k2, settings.min_samples, settings.pairs_per_tracklet)
         else 0

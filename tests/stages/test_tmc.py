@@ -191,4 +191,5 @@ def test_neighbourhoods_follow_the_tracklets_a_person_has():
     assert sizes(300, 100) == (7, 1, 2, 3)
     assert sizes(300, 3) == (30, 6, 4, 100)  # never wider than the paper's
     assert sizes(300, 0) == (30, 6, 4, 13)  # nobody knows how many
+    assert sizes(300, 3, people=100) == sizes(300, 100)
     assert sizes(300, 100, k1=20, k2=3, min_samples=5, pairs_per_tracklet=2) == (20, 3, 5, 2)
