@@ -36,7 +36,7 @@ def allowed(path: Path) -> tuple[str, ...]:
     relative = path.relative_to(ROOT)
     match relative.parts:
         case ("camera_topology", *_):
-            return ("camera_topology", "pipeline.errors", "pipeline.yaml_text")
+            return ("camera_topology", "pipeline.errors", "pipeline.text_file", "pipeline.yaml_text")
         case ("data", *_):
             return ("data", *CONTRACTS)
         case ("pipeline", "sources.py"):

@@ -177,13 +177,13 @@ def test_batch_norm_sees_groups():
 
 
 def test_neighbourhoods_follow_the_tracklets_a_person_has():
-    def sizes(tracklets, people, **settings):
+    def sizes(tracklets, estimate, **settings):
         made = Footage(
             pd.DataFrame({"tracklet_id": range(tracklets)}),
             pd.DataFrame(),
             without_file([]),
             {},
-            lambda: people,
+            lambda: estimate,
         )
         return tmc.sizes(made, AssociateConfig(**settings))
 
