@@ -122,10 +122,9 @@ def main() -> None:
 def run_study(base: Path, study: str, seed: str, cells: dict[str, Any], results: Path) -> None:
     """All rows of a study with one seed, one after the other; a row begins with what the row before has in common."""
     method, rows, site = STUDIES[study]
-    before = base
+    before, noisy = base, method == "tmc"
     for row, more in rows.items():
         name, sets = f"{study}/{row}/{seed}", table.settings(site, method, seed, more)
-        noisy = method == "tmc"
         start = noisy_base(base, row.split(",")[0]) if noisy else before
         key = table.cell_key(start if noisy else base, method, sets)
         if cells.get(name, {}).get("key") == key:

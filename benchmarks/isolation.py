@@ -11,10 +11,9 @@ Prints a table, and as its last line one JSON object.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ import pandas as pd
 from benchmarks import table
 from benchmarks.ablation import noisy_tables
 from benchmarks.result import finish, machine
-from benchmarks.sweeps import STARTS, labelled
+from benchmarks.sweeps import labelled, start_networks
 from pipeline import schema
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS
 from stages import methods
@@ -30,7 +29,6 @@ from stages.evaluation.association import link_scores
 from stages.evaluation.matching import match, matched_pids
 from stages.isolate import cut_tracklets
 from stages.methods import tmc
-from stages.reid import backbone
 from stages.reid.features import embed_crops
 
 RATES = ("1.7_1.2", "2.5_1.2", "2.5_1.5")
@@ -44,8 +42,7 @@ def main() -> None:
     base = table.base_run("market", "100", Path("runs/table"))
     if base is not None:
         clean, _ = labelled(base)
-        for start, site in STARTS.items():
-            network = backbone.build("osnet_x0_25", Path(table.SITES[site]["weights"]), 0)
+        for start, network in start_networks():
             for rates in RATES:
                 tables = noisy(base, clean, rates)
                 features = embed_crops(network, tables[2], base, "cpu")
@@ -75,14 +72,14 @@ def measured(
     clean: methods.Footage, tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], features: np.ndarray
 ) -> Iterator[dict[str, str]]:
     """A row for each radius."""
-    told: Mapping[str, Any] = {"people": lambda: int(tables[2].pid.nunique())}
+    people = int(tables[2].pid.nunique())
+    told = replace(clean, people=lambda: people)
     for eps in (*RADII, WHOLE):
         tracklets, _, crops = cut_tracklets(*tables, features, eps=eps)
         crops = crops.sort_values(["tracklet_id", "t_utc_us"])  # its index still says which feature is whose
         x, shown = features[crops.index.to_numpy()], crops.groupby("tracklet_id").pid
         footage = replace(
-            clean, tracklets=tracklets.sort_values("tracklet_id", ignore_index=True),
-            crops=crops.reset_index(drop=True), **told,
+            told, tracklets=tracklets.sort_values("tracklet_id", ignore_index=True), crops=crops.reset_index(drop=True)
         )  # fmt: skip
         found, _ = tmc.associate(footage, lambda x=x: x, 1, tmc.AssociateConfig())
         main_person = shown.agg(lambda pids: pids.mode().iloc[0])

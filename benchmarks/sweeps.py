@@ -37,8 +37,7 @@ from stages.evaluation.association import link_scores
 from stages.evaluation.matching import persons_of
 from stages.reid import backbone
 from stages.reid.features import embed_crops
-from stages.reid.grouping import GroupingConfig, weigh_tracklets
-from stages.reid.people import count_people
+from stages.reid.people import people_in
 from stages.reid.training_part import before, clock_std_s
 
 METHODS = (os.environ.get("METHODS") or "tastr race reliable_soft tmc").split()
@@ -68,10 +67,9 @@ def main() -> None:
     if base is not None:
         footage, person = labelled(base)
         features, people = {}, {}
-        for start, site in STARTS.items():
-            network = backbone.build("osnet_x0_25", Path(table.SITES[site]["weights"]), 0)
+        for start, network in start_networks():
             features[start] = embed_crops(network, footage.crops, base, "cpu")
-            people[start] = estimated(footage, features[start])
+            people[start] = people_in(footage, features[start]).guess
         for method in METHODS:
             for setting, value in ((s, v) for s, values in SWEEPS[method].items() for v in values):
                 row = {"method": method, "setting": f"{setting} {'null' if value is None else value}"}
@@ -90,6 +88,12 @@ def main() -> None:
     finish("sweeps", values, rows, facts)
 
 
+def start_networks() -> Iterator[tuple[str, backbone.ReidNetwork]]:
+    """Name and network of either start."""
+    for start, site in STARTS.items():
+        yield start, backbone.build("osnet_x0_25", Path(table.SITES[site]["weights"]), 0)
+
+
 def labelled(base: Path) -> tuple[methods.Footage, pd.Series]:
     """What the methods may learn from in the training half, and tracklet_id → person."""
     site = load(Path(table.SITES["market"]["topology"]))
@@ -103,13 +107,6 @@ def labelled(base: Path) -> tuple[methods.Footage, pd.Series]:
     )  # fmt: skip
     tracklets, crops = before(tracklets, crops, cut[0])
     return methods.Footage(tracklets, crops, site, clock_std_s(videos)), persons_of(boxes, truth)
-
-
-def estimated(footage: methods.Footage, features: np.ndarray) -> int:
-    """How many people there are by these features, as `associate` estimates it."""
-    usual = GroupingConfig.model_validate({})
-    weighed = weigh_tracklets(features, footage.crops, footage.tracklets, footage.time_prior(), usual)
-    return count_people(footage.tracklets, weighed.evidence.log_odds, footage.certain_negatives()).guess
 
 
 def links(

@@ -56,9 +56,8 @@ def run(ctx: Context) -> None:
 def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     """How many people there are to learn from, without labels; the same in every round, by the run's first network."""
     from stages.reid.features import cached_features
-    from stages.reid.grouping import GroupingConfig, weigh_tracklets
     from stages.reid.model import start_checkpoint
-    from stages.reid.people import count_people
+    from stages.reid.people import people_in
     from stages.reid.time_prior import check_pairs_fit
 
     tracklets, crops = footage.tracklets, footage.crops
@@ -68,9 +67,7 @@ def estimated_people(ctx: Context, footage: methods.Footage) -> int:
         len(tracklets), "to estimate how many people they show", f'say it: SET="{_SAID_BY[ctx.method]}"'
     )
     features = cached_features(start_checkpoint(ctx), crops, ctx.run_dir, ctx.device)
-    usual = GroupingConfig.model_validate({})
-    evidence = weigh_tracklets(features, crops, tracklets, footage.time_prior(), usual).evidence
-    found = count_people(tracklets, evidence.log_odds, footage.certain_negatives())
+    found = people_in(footage, features)
     ctx.say(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
     ctx.note(people=found._asdict())
     return found.guess

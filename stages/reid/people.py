@@ -10,6 +10,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+    from stages.methods import Footage
+
 
 class PeopleCount(NamedTuple):
     """certain: so many are different people beyond doubt; low <= guess <= high: what looks and times say."""
@@ -18,6 +20,15 @@ class PeopleCount(NamedTuple):
     low: int
     guess: int
     high: int
+
+
+def people_in(footage: Footage, features: npt.NDArray[np.floating]) -> PeopleCount:
+    """How many people the footage shows, by the features (N, D) of its crops and its times."""
+    from stages.reid.grouping import GroupingConfig, weigh_tracklets
+
+    usual = GroupingConfig.model_validate({})
+    weighed = weigh_tracklets(features, footage.crops, footage.tracklets, footage.time_prior(), usual)
+    return count_people(footage.tracklets, weighed.evidence.log_odds, footage.certain_negatives())
 
 
 def count_people(
