@@ -30,8 +30,8 @@ import numpy.typing as npt
 
 from benchmarks.result import finish, machine
 from camera_topology.candidates import Pairs, linked_pairs, nearest_in_window, neighbour_pairs
-from camera_topology.schema import SiteFile
 from camera_topology.site import Site
+from camera_topology.site_schema import SiteFile
 
 SIZES = [int(n) for n in (os.environ.get("SIZES") or "62500 250000 1000000").split()]
 DAYS = [int(n) for n in (os.environ.get("DAYS") or "1 2 7").split()]

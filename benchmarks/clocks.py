@@ -24,7 +24,7 @@ import pandas as pd
 from benchmarks.result import finish, machine
 from camera_topology.offsets import clock_offsets, information
 from data.synthetic.network import T0_US, Network, NetworkSettings, build_network
-from stages.reporting.links import timed_crossings
+from stages.reporting.transit_links import timed_crossings
 
 Rng = np.random.Generator
 

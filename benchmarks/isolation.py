@@ -25,11 +25,11 @@ from benchmarks.sweeps import labelled, start_networks
 from pipeline import schema
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS
 from stages import methods
-from stages.evaluation.association import link_scores
+from stages.evaluation.link_accuracy import link_scores
 from stages.evaluation.matching import match, matched_pids
 from stages.isolate import cut_tracklets
 from stages.methods import tmc
-from stages.reid.features import embed_crops
+from stages.network.embedding import embed_crops
 
 RATES = ("1.7_1.2", "2.5_1.2", "2.5_1.5")
 RADII = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

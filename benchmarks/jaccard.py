@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.result import finish, machine
+from stages.association.jaccard import jaccard_distances, nearest
 from stages.methods.tmc import FAR
-from stages.reid.jaccard import jaccard_distances, nearest
 
 SIZES = [int(n) for n in (os.environ.get("SIZES") or "12936 32621").split()]
 LARGE, ROWS = int(os.environ.get("LARGE") or 200_000), int(os.environ.get("ROWS") or 2000)

@@ -5,7 +5,7 @@
 Made-up networks of tracklets without pixels (`data.synthetic.network`): eight, ten and twelve cameras, and ten of which half of the
 ways beyond those that join all cameras go one way only; and, kept apart, two that are harder than what is asked: cameras that
 miss a fifth of all visits, and 60 people. People are put together with no site file, by looks and by times
-learned from looks (`stages.reid.grouping`), and `camera_topology.discovery` finds ways in their walks; the limit is the same
+learned from looks (`stages.association.grouping`), and `camera_topology.discovery` finds ways in their walks; the limit is the same
 with true identities, and beside it the same people's ways by a share of walks (three in a hundred of those at either camera,
 and five). Precision and recall of ways, held against those that people of the world walk, in whatever direction
 and direction by direction: mean over seeds (lowest to highest).
@@ -24,8 +24,8 @@ from benchmarks.result import finish, machine
 from camera_topology.discovery import discover_links
 from camera_topology.site import without_file
 from data.synthetic.network import Network, NetworkSettings, build_network
-from stages.reid.grouping import GroupingConfig, identify, weigh
-from stages.reid.time_prior import dense_prior
+from stages.association.grouping import GroupingConfig, identify, weigh
+from stages.association.time_prior import dense_prior
 from stages.topology.learn import walks
 
 SEEDS = tuple(int(word) for word in (os.environ.get("SEEDS") or "0 1 2 3 4 5").split())

@@ -22,9 +22,9 @@ from benchmarks.pairs import Scores, pair_counts, scores, spread
 from benchmarks.result import finish, machine
 from benchmarks.site_files import site_of
 from camera_topology.site import Site, without_file
-from stages.reid.feet import feet_of
-from stages.reid.grouping import GroupingConfig, identify, weigh
-from stages.reid.time_prior import dense_prior
+from stages.association.foot_points import feet_of
+from stages.association.grouping import GroupingConfig, identify, weigh
+from stages.association.time_prior import dense_prior
 
 FOOTAGE = Path("../shared/footage/ucla-campus")
 SEEDS = tuple(int(word) for word in (os.environ.get("SEEDS") or "0 1 2 3 4").split())

@@ -2,7 +2,7 @@
 
     make bench NAME=prior_use [METHODS="race dal reliable_soft tmc"] [SEEDS="100"] [LIST=1]
 
-Rows are the ways of `stages.reid.prior_use`; each is set against `off`, the paper's own. From ImageNet weights, with the budgets
+Rows are the ways of `stages.association.prior_use`; each is set against `off`, the paper's own. From ImageNet weights, with the budgets
 of `benchmarks.table`; a cell that the table holds already is taken from there. LIST=1 says what would run, and runs nothing. On
 159 queries a rank-1 is known to some four points, so differences of one seed are to be read with that in mind; P, R and F are of
 all pairs of tracklets that the last round was taught are one person.

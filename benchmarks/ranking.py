@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.result import finish, machine
 from data.datasets.market1501 import named
-from stages.reid.ranking import cmc, mean_average_precision, rank
+from stages.evaluation.ranking import cmc, mean_average_precision, rank
 
 PEERS = Path(os.environ.get("PEERS") or "/tmp/peers")
 TORCHREID = Path(os.environ.get("TORCHREID") or "/tmp/torchreid-rank")

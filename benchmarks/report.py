@@ -25,7 +25,7 @@ from camera_topology.site import without_file
 from pipeline.manifests import BOXES, CONFUSIONS, RANKINGS, SELECTION
 from stages.report import ReportConfig
 from stages.reporting import pages
-from stages.reporting.clock import make_clock
+from stages.reporting.local_time import make_clock
 
 PEOPLE, TRACKLETS = int(os.environ.get("PEOPLE") or 5000), int(os.environ.get("TRACKLETS") or 100_000)
 CAMERAS = [f"cam{i:02d}" for i in range(10)]

@@ -20,8 +20,8 @@ from benchmarks.seeds import metrics
 from pipeline import schema
 from pipeline.manifests import BOXES, GALLERY, GROUND_TRUTH, PEOPLE
 from stages.evaluation.matching import persons_of
-from stages.reid import gallery
-from stages.reid.features import cached_features, tracklet_features
+from stages.network.embedding import cached_features, tracklet_features
+from stages.search import gallery
 
 RUN = Path(os.environ.get("RUN") or "runs/demo")
 

@@ -17,8 +17,8 @@ from scipy.stats import ConstantInputWarning, spearmanr
 
 from benchmarks.result import RESULTS, finish, machine
 from benchmarks.table import read_cells
-from stages.evaluation.signals import OF_GROUPS, PER_TRACKLET
-from stages.evaluation.verdict import WITNESSES
+from stages.validation.signals import OF_GROUPS, PER_TRACKLET
+from stages.validation.verdict import WITNESSES
 
 DRAWS = 2000
 Run = list[dict[str, Any]]

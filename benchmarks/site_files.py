@@ -21,16 +21,16 @@ import pandas as pd
 
 from benchmarks.pairs import f_score, pair_counts, scores
 from benchmarks.result import finish, machine
-from camera_topology.schema import SiteFile
 from camera_topology.site import Site, load, without_file
+from camera_topology.site_schema import SiteFile
+from data.tracklet_rows import evenly
 from pipeline import schema
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, IDENTITIES, TRACKLETS, VIDEOS
+from stages.association.grouping import GroupingConfig, halves, identify, weigh
+from stages.association.time_prior import dense_prior
 from stages.evaluation.matching import persons_of
-from stages.reid.features import cached_features, tracklet_features
-from stages.reid.grouping import GroupingConfig, halves, identify, weigh
-from stages.reid.rows import evenly
-from stages.reid.time_prior import dense_prior
-from stages.reid.training_part import clock_std_s
+from stages.network.embedding import cached_features, tracklet_features
+from stages.training.training_part import clock_std_s
 
 RUNS = (os.environ.get("RUNS") or "runs/demo").split()
 CROPS_PER_TRACKLET = 16

@@ -160,7 +160,7 @@ def true_isolation(run: Path, cut: Cut) -> Tables:
 
 def true_labels(run: Path, cut: Cut) -> Tables:
     """Every training tracklet labelled with its person; whoever is nobody is left out."""
-    from stages.reid.training_part import before
+    from stages.training.training_part import before
 
     boxes, truth, _ = _boxes(run, BOXES, "isolate")
     tracklets, _ = before(

@@ -33,12 +33,12 @@ from camera_topology.site import load
 from pipeline import schema
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS, VIDEOS
 from stages import methods
-from stages.evaluation.association import link_scores
+from stages.association.population import people_in
+from stages.evaluation.link_accuracy import link_scores
 from stages.evaluation.matching import persons_of
-from stages.reid import backbone
-from stages.reid.features import embed_crops
-from stages.reid.people import people_in
-from stages.reid.training_part import before, clock_std_s
+from stages.network import backbone
+from stages.network.embedding import embed_crops
+from stages.training.training_part import before, clock_std_s
 
 METHODS = (os.environ.get("METHODS") or "tastr race reliable_soft tmc").split()
 SWEEPS: dict[str, dict[str, tuple[Any, ...]]] = {

@@ -3,7 +3,7 @@
     make bench NAME=topology [SEEDS="0 1 2 3 4 5"]
 
 Ten cameras, 160 people in an hour or 40 in a quarter of one, looks that tell some of them apart (`data.synthetic.network`).
-All tracklets are put together into people (`stages.reid.grouping`) without times across cameras, with no file, with the right
+All tracklets are put together into people (`stages.association.grouping`) without times across cameras, with no file, with the right
 file, and with the wrong ones of `benchmarks.site_files`. Pairs of two cameras that were put into one person: precision, recall
 and F over worlds, mean (lowest to highest), the difference in F to having no file, with its 95 % bootstrap interval, and how
 many of the ways in question (all that are listed and walked; of a forbidden one, that alone) the tool does not believe.
@@ -22,9 +22,9 @@ from benchmarks.result import finish, machine
 from benchmarks.site_files import Case, busiest_way, site_of, wrong_files
 from camera_topology.site import Site, without_file
 from data.synthetic.network import Network, NetworkSettings, build_network, site_values
-from stages.reid.evidence import Evidence
-from stages.reid.grouping import GroupingConfig, identify, weigh
-from stages.reid.time_prior import dense_prior
+from stages.association.evidence import Evidence
+from stages.association.grouping import GroupingConfig, identify, weigh
+from stages.association.time_prior import dense_prior
 
 SEEDS = tuple(int(word) for word in (os.environ.get("SEEDS") or "0 1 2 3 4 5").split())
 WORLDS = ((160, 0.9), (160, 1.1), (40, 1.3), (40, 1.6))  # people, noise of their looks

@@ -18,11 +18,11 @@ import torch
 from torch.nn import functional
 
 from benchmarks.result import finish, machine
-from stages.reid import backbone
-from stages.reid.images import Augmentation, normalise, to_tensor
-from stages.reid.losses import batch_hard_triplet
-from stages.reid.samplers import Batch
-from stages.reid.training import fast_bf16, fit
+from stages.network import backbone
+from stages.network.images import Augmentation, normalise, to_tensor
+from stages.training.loop import fast_bf16, fit
+from stages.training.losses import batch_hard_triplet
+from stages.training.samplers import Batch
 
 STEPS = int(os.environ.get("STEPS") or 12)
 DEVICE = os.environ.get("DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from camera_topology.schema import Camera, Polygon
+from camera_topology.site_schema import Camera, Polygon
 
 Floats = NDArray[np.float64]
 

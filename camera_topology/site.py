@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from camera_topology import clock, schema
+from camera_topology import file_times, site_schema
 from camera_topology.places import KeyPath, PlacedYaml, dotted
 from camera_topology.view import View
 from pipeline.errors import UserError, closest, is_text, shown
@@ -41,17 +41,17 @@ class Site:
     unused: sentences about keys that are valid and decide nothing yet.
     """
 
-    facts: schema.SiteFile
+    facts: site_schema.SiteFile
     path: Path | None = None
     unused: list[str] = field(default_factory=list)
 
     @cached_property
-    def cameras(self) -> dict[str, schema.Camera]:
+    def cameras(self) -> dict[str, site_schema.Camera]:
         """Declared cameras by id, in the order of the file."""
         return {camera.id: camera for camera in self.facts.cameras}
 
     @cached_property
-    def links(self) -> Mapping[tuple[str, str], schema.Link]:
+    def links(self) -> Mapping[tuple[str, str], site_schema.Link]:
         """Directed links by (from, to); a bidirectional one stands both ways unless the other way has its own."""
         links = {(link.to, link.from_): link for link in self.facts.links if link.bidirectional}
         links.update({(link.from_, link.to): link for link in self.facts.links})
@@ -62,12 +62,12 @@ class Site:
         return self.facts.site.timezone
 
     @property
-    def walking_speed(self) -> schema.WalkingSpeed:
+    def walking_speed(self) -> site_schema.WalkingSpeed:
         return self.facts.site.walking_speed_m_per_s
 
-    def camera(self, camera_id: str) -> schema.Camera:
+    def camera(self, camera_id: str) -> site_schema.Camera:
         """The declared camera, or one with nothing but its id."""
-        return self.cameras.get(camera_id) or schema.Camera(id=camera_id)
+        return self.cameras.get(camera_id) or site_schema.Camera(id=camera_id)
 
     def relation(self, from_: str, to: str) -> Relation:
         link = self.links.get((from_, to))
@@ -78,7 +78,7 @@ class Site:
         link = self.links.get((from_, to))
         return link.distance_m if link else None
 
-    def transit_s(self, from_: str, to: str) -> schema.Transit | None:
+    def transit_s(self, from_: str, to: str) -> site_schema.Transit | None:
         """The declared transit time, None where only a distance or nothing is known."""
         link = self.links.get((from_, to))
         return link.transit_s if link else None
@@ -140,14 +140,14 @@ class Site:
 
     def to_us(self, time: datetime) -> int:
         """UTC µs of a time of the site file; without a zone it is local to the site."""
-        return clock.to_us(time if time.tzinfo else time.replace(tzinfo=ZoneInfo(self.timezone)))
+        return file_times.to_us(time if time.tzinfo else time.replace(tzinfo=ZoneInfo(self.timezone)))
 
-    def named_start(self, path: Path, camera_id: str) -> clock.NamedStart | None:
+    def named_start(self, path: Path, camera_id: str) -> file_times.NamedStart | None:
         """When a file started by its name: the camera's own pattern, else the first built-in that fits."""
         own = self.camera(camera_id).filename
         if own is not None:
-            return clock.read_start(path, own.pattern(), self.timezone)
-        return clock.guess_start(path, self.timezone)
+            return file_times.read_start(path, own.pattern(), self.timezone)
+        return file_times.guess_start(path, self.timezone)
 
     def match_camera(self, path: Path, root: Path | None = None) -> str:
         """The camera a recording belongs to; the first rule that fits decides:
@@ -245,7 +245,7 @@ class Site:
 
 def without_file(camera_ids: Iterable[str]) -> Site:
     """A site of which only the cameras' names are known; every pair of them is weakly reachable."""
-    return Site(schema.SiteFile(cameras=tuple(schema.Camera(id=i) for i in camera_ids)))
+    return Site(site_schema.SiteFile(cameras=tuple(site_schema.Camera(id=i) for i in camera_ids)))
 
 
 def load(path: Path) -> Site:
@@ -257,7 +257,7 @@ def load(path: Path) -> Site:
     """
     placed = PlacedYaml(path)
     try:
-        facts = schema.SiteFile.model_validate({} if placed.values is None else placed.values)
+        facts = site_schema.SiteFile.model_validate({} if placed.values is None else placed.values)
     except ValidationError as error:
         raise _first_error(placed, error) from None
     _check(placed, facts)
@@ -283,8 +283,8 @@ def _ends_like(path: Path, glob: str) -> bool:
 
 
 def _camera_by_layout(path: Path, root: Path, timezone: str) -> str:
-    named = clock.guess_start(path, timezone)
-    if named and named.pattern in clock.IN_FOLDERS and named.camera:
+    named = file_times.guess_start(path, timezone)
+    if named and named.pattern in file_times.IN_FOLDERS and named.camera:
         return named.camera
     below = path.parent.relative_to(root).parts if path.is_relative_to(root) else ()
     for folder in below:
@@ -324,7 +324,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 def _known_keys(keys: KeyPath) -> list[str]:
     """The keys the schema allows below a key path."""
-    model: Any = schema.SiteFile
+    model: Any = site_schema.SiteFile
     for key in keys:
         if isinstance(key, int):
             continue
@@ -342,7 +342,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((model for model in inner if model), None)
 
 
-def _check(placed: PlacedYaml, facts: schema.SiteFile) -> None:
+def _check(placed: PlacedYaml, facts: site_schema.SiteFile) -> None:
     """What the schema alone cannot see: references between parts."""
     ids = [camera.id for camera in facts.cameras]
     for i, camera_id in enumerate(ids):
@@ -393,9 +393,9 @@ def _not_nameable(camera_id: str) -> str:
     return ""
 
 
-def _unused(placed: PlacedYaml, facts: schema.SiteFile) -> list[str]:
+def _unused(placed: PlacedYaml, facts: site_schema.SiteFile) -> list[str]:
     sentences = []
-    for pattern in schema.UNUSED:
+    for pattern in site_schema.UNUSED:
         places = [keys for keys in placed.places if _fits(keys, pattern)]
         if places:
             times = f" ({len(places)} times)" if len(places) > 1 else ""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from camera_topology.schema import WalkingSpeed
 from camera_topology.site import Site
+from camera_topology.site_schema import WalkingSpeed
 
 FloatArray = NDArray[np.float64]
 

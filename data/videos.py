@@ -8,7 +8,7 @@ import re
 import warnings
 from pathlib import Path
 
-from data.digest import files_below
+from data.file_digest import files_below
 from pipeline import yaml_text
 from pipeline.errors import UserError, shown
 

@@ -339,7 +339,7 @@ def _check_device(device: str) -> None:
 
 def _check_start(sources: Sources) -> None:
     """Raise UserError for a backbone nobody has or weights of another network, before hours go into detection."""
-    from stages.reid.backbone import build
+    from stages.network.backbone import build
 
     build(sources.value("backbone"), sources.value("weights"), sources.seed, sources.image_size)
 
@@ -563,7 +563,7 @@ def metrics(options: argparse.Namespace) -> None:
 
 
 def _formatted(values: dict[str, Any]) -> str:
-    from stages.evaluation.table import format_metrics, format_published
+    from stages.evaluation.text_table import format_metrics, format_published
 
     return format_published(values) if "dataset" in values else format_metrics(values)
 
@@ -592,24 +592,23 @@ def purge(options: argparse.Namespace) -> None:
 
 
 def judge(options: argparse.Namespace) -> None:
-    from stages.judging import command
 
     runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
-    command.judge(options, runner.sources.site, runner.settings["identify"], runner.sources.device)
+    annotate.judge(options, runner.sources.site, runner.settings["identify"], runner.sources.device)
 
 
 def embed(options: argparse.Namespace) -> None:
-    from stages.reid import use
+    from stages.search import query
 
     options.device = _usable(options.device)
-    use.embed(options)
+    query.embed(options)
 
 
 def search(options: argparse.Namespace) -> None:
-    from stages.reid import use
+    from stages.search import query
 
     options.device = _usable(options.device)
-    use.search(options)
+    query.search(options)
 
 
 def _usable(device: str) -> str:
@@ -619,17 +618,17 @@ def _usable(device: str) -> str:
 
 
 def topology(options: argparse.Namespace) -> None:
-    from stages.topology import command
+    from stages.topology import commands
 
     if options.topic in ("learn", "show"):
         runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
-        {"learn": command.learned, "show": command.show}[options.topic](options.run, runner.sources.site)
+        {"learn": commands.learned, "show": commands.show}[options.topic](options.run, runner.sources.site)
         return
     {
-        "init": command.init,
-        "validate": command.validate,
-        "schema": command.schema,
-        "convert": command.convert,
+        "init": commands.init,
+        "validate": commands.validate,
+        "schema": commands.schema,
+        "convert": commands.convert,
     }[options.topic](options)
 
 

@@ -96,13 +96,13 @@ def _purge_all(run: Path) -> None:
 
 
 def _purge_people(run: Path, numbers: list[int]) -> None:
-    from data import purged
-    from data.painting import pieces_of
+    from data import redaction_list
+    from data.redaction import pieces_of
 
     tracklets, boxes, videos = people(run, numbers)
     print(who(numbers, tracklets))
     # The list first: a kill after it leaves too many pictures for a while, but lets nobody back in.
-    purged.add(run / purged.PLACE, pieces_of(boxes, videos))
+    redaction_list.add(run / redaction_list.PLACE, pieces_of(boxes, videos))
     print(table(run, remove(run, spared=shards_of_others(run, boxes, videos))))
     model = Request.load(run).model
     learnt = (
@@ -113,7 +113,7 @@ def _purge_people(run: Path, numbers: list[int]) -> None:
         "them."
     )
     print(
-        f"{_KEPT}\n{run / purged.PLACE} keeps where they stood: no picture of them is made again, and clips and pictures of "
+        f"{_KEPT}\n{run / redaction_list.PLACE} keeps where they stood: no picture of them is made again, and clips and pictures of "
         f"others have grey in their place.\n{learnt}\nTracklets that were not taken for them may still show them: look "
         "through the new report."
     )

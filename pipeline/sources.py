@@ -196,16 +196,16 @@ class Sources:
     @property
     def judged(self) -> list[tuple[str, str, bool]]:
         """Pairs of tracklets that a person said are, or are not, one person (`judge`), where learning may know."""
-        from data import judgements
+        from data import pair_annotations
 
-        return judgements.links(self.run_dir / judgements.PLACE)
+        return pair_annotations.links(self.run_dir / pair_annotations.PLACE)
 
     @property
     def purged(self) -> list[Any]:
-        """Where purged people stood (`data.purged.Piece`): no picture is made of them."""
-        from data import purged
+        """Where purged people stood (`data.redaction_list.Piece`): no picture is made of them."""
+        from data import redaction_list
 
-        return purged.read(self.run_dir / purged.PLACE)
+        return redaction_list.read(self.run_dir / redaction_list.PLACE)
 
     @cached_property
     def dataset_state(self) -> str:
@@ -307,7 +307,7 @@ class Sources:
         return (min(max(instant, start), end),) * 2
 
     def digest(self, path: Path) -> str:
-        from data.digest import file_digest, folder_digest
+        from data.file_digest import file_digest, folder_digest
 
         memory = self.run_dir / "digests.json"
         return folder_digest(path, memory) if path.is_dir() else file_digest(path, memory)

@@ -26,9 +26,9 @@ _SAID_BY = {
 
 
 def run(ctx: Context) -> None:
-    from stages.reid.features import cached_features
-    from stages.reid.model import start_checkpoint
-    from stages.reid.training_part import training_footage
+    from stages.network.embedding import cached_features
+    from stages.network.run_models import start_checkpoint
+    from stages.training.training_part import training_footage
 
     learned_from = training_footage(ctx)
     footage = replace(learned_from, people=lambda: estimated_people(ctx, learned_from))
@@ -55,10 +55,10 @@ def run(ctx: Context) -> None:
 
 def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     """How many people there are to learn from, without labels; the same in every round, by the run's first network."""
-    from stages.reid.features import cached_features
-    from stages.reid.model import start_checkpoint
-    from stages.reid.people import people_in
-    from stages.reid.time_prior import check_pairs_fit
+    from stages.association.population import people_in
+    from stages.association.time_prior import check_pairs_fit
+    from stages.network.embedding import cached_features
+    from stages.network.run_models import start_checkpoint
 
     tracklets, crops = footage.tracklets, footage.crops
     if tracklets.empty:

@@ -23,7 +23,7 @@ from pipeline.stage import Context, Settings, Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from data.purged import Piece
+    from data.redaction_list import Piece
 
 
 class CropConfig(Settings):
@@ -40,17 +40,17 @@ class CropConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from data import painting, purged
+    from data import redaction, redaction_list
     from pipeline import schema
 
     s = ctx.settings
     videos = ctx.read(VIDEOS)
     boxes = ctx.read(BOXES)
-    gone = purged.of_videos(ctx.sources.get("purged") or [], videos)
-    wanted = painting.without(choose(boxes, s.rate_per_s, s.max_per_tracklet), gone)
+    gone = redaction_list.of_videos(ctx.sources.get("purged") or [], videos)
+    wanted = redaction.without(choose(boxes, s.rate_per_s, s.max_per_tracklet), gone)
     if wanted.empty and gone:
         raise UserError(
-            f"{ctx.run_dir / purged.PLACE}: everybody who was followed is purged; nobody is left to cut out."
+            f"{ctx.run_dir / redaction_list.PLACE}: everybody who was followed is purged; nobody is left to cut out."
         )
     chosen = ctx.out / "chosen.parquet"
     wanted.to_parquet(chosen)
@@ -127,7 +127,7 @@ def cut_video(
     import pandas as pd
 
     from data.crops import cut_boxes
-    from data.painting import painted
+    from data.redaction import painted
     from data.video import read_frames
     from pipeline import schema
     from pipeline.progress import bar

@@ -57,7 +57,7 @@ def run(ctx: Context) -> None:
 
 def thinned(images: pd.DataFrame, most: int | None) -> pd.DataFrame:
     """At most so many pictures of each tracklet, the first and the last among them."""
-    from stages.reid.rows import evenly
+    from data.tracklet_rows import evenly
 
     images = images.sort_values(["tracklet_id", "frame"]).reset_index(drop=True)
     return images if most is None else images[evenly(images.tracklet_id, most)].reset_index(drop=True)

@@ -15,13 +15,13 @@ from pipeline.manifests import (  # isort: skip
     SUPERVISED_MODEL, TRACKLETS, VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
-from stages.reid.pooling import Pooling
+from stages.network.pooling import Pooling
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from stages.evaluation.states import ModelState
+    from stages.evaluation.run_checkpoints import ModelState
 
 
 class EvaluateConfig(Settings):
@@ -40,8 +40,8 @@ class EvaluateConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from stages.evaluation.states import final_state, model_states
-    from stages.evaluation.table import empty_metrics
+    from stages.evaluation.run_checkpoints import final_state, model_states
+    from stages.evaluation.text_table import empty_metrics
 
     metrics = empty_metrics()
     states = model_states(ctx)
@@ -90,7 +90,7 @@ def in_test_time(t_utc_us: pd.Series, cut: tuple[int, int]) -> pd.Series:
 
 def _own_test_crops(ctx: Context) -> pd.DataFrame:
     """Crops of tracklets that lie entirely after the training time, evenly spread, with camera_id."""
-    from stages.reid.rows import evenly
+    from data.tracklet_rows import evenly
 
     train_until_us, _ = ctx.source("cut")
     tracklets = ctx.read(TRACKLETS)
@@ -107,7 +107,7 @@ def _own_test_crops(ctx: Context) -> pd.DataFrame:
 
 def _features(ctx: Context, state: ModelState, crops: pd.DataFrame) -> np.ndarray:
     """(N, D) of the crops under one state; computed once per content of checkpoint and crops."""
-    from stages.reid.features import cached_features
+    from stages.network.embedding import cached_features
 
     return cached_features(state.checkpoint, crops, ctx.run_dir, ctx.device)
 
@@ -118,9 +118,9 @@ def _label_free(
     """The signals of every state but the supervised one, and how the final one differs from the start."""
     import numpy as np
 
-    from stages.evaluation import signals
-    from stages.evaluation.table import empty_metrics
-    from stages.reid.training_part import clock_std_s
+    from stages.evaluation.text_table import empty_metrics
+    from stages.training.training_part import clock_std_s
+    from stages.validation import signals
 
     found: dict[str, Any] = empty_metrics()["label_free"]
     world = signals.unseen(
@@ -202,7 +202,7 @@ def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: p
 def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: ModelState) -> None:
     """Fill in association: each round's kept links, and those of the round the final model comes from."""
     from pipeline import schema
-    from stages.evaluation.association import LINK_SCORES, link_scores
+    from stages.evaluation.link_accuracy import LINK_SCORES, link_scores
 
     train_until_us, _ = ctx.source("cut")
     tracklets = ctx.read(TRACKLETS)
@@ -228,8 +228,8 @@ def _identify(
     """Fill in identities: multi-camera IDF1 and tracklet pairs, over the test time and without people of both sides."""
     import numpy as np
 
-    from stages.evaluation.association import identity_scores
     from stages.evaluation.hota import hota
+    from stages.evaluation.link_accuracy import identity_scores
     from stages.evaluation.matching import match, matched_pids
     from stages.evaluation.tracking import idf1
 
@@ -273,9 +273,9 @@ def _retrieve(
     """Fill in reid, people and intervals. Returns RANKINGS and CONFUSIONS."""
     import pandas as pd
 
-    from data import painting, purged
+    from data import redaction, redaction_list
     from stages.evaluation import comparison, retrieval, truth_crops
-    from stages.reid.pooling import POOLING
+    from stages.network.pooling import POOLING
 
     people = ctx.read(PEOPLE)
     counts = people.role.value_counts()
@@ -283,10 +283,10 @@ def _retrieve(
     metrics["people"]["distractors"] = int(((people.role == "test") & (people.n_cameras == 1)).sum())
     test_truth = truth[in_test_time(truth.t_utc_us, ctx.source("cut"))]
     test_truth = test_truth[test_truth.pid.isin(people.pid[people.role == "test"])]
-    gone = purged.of_videos(ctx.sources.get("purged") or [], videos)
-    test_truth = test_truth[~test_truth.pid.isin(painting.persons(truth, gone))]
+    gone = redaction_list.of_videos(ctx.sources.get("purged") or [], videos)
+    test_truth = test_truth[~test_truth.pid.isin(redaction.persons(truth, gone))]
     chosen = truth_crops.choose(test_truth, ctx.settings.truth_crops, ctx.settings.min_visibility)
-    crops = truth_crops.cut(ctx, painting.without(chosen, gone), truth, videos, gone)
+    crops = truth_crops.cut(ctx, redaction.without(chosen, gone), truth, videos, gone)
     gallery = retrieval.appearances(crops, people)
     metrics["people"]["queries"] = int(gallery.is_query.sum())
     if not gallery.is_query.any():
@@ -342,7 +342,7 @@ def _end_to_end(
     import numpy as np
 
     from stages.evaluation import retrieval
-    from stages.reid.pooling import POOLING
+    from stages.network.pooling import POOLING
 
     people = ctx.read(PEOPLE)
     asked = {-1, *people.pid[people.role == "test"]}

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from stages.reid.backbone import ReidNetwork
-    from stages.reid.same_person import Calibration
+    from stages.association.same_person import Calibration
+    from stages.network.backbone import ReidNetwork
 
 LEAST_COSINE = 0.999
 
@@ -48,10 +48,11 @@ class ExportConfig(Settings):
 
 
 def run(ctx: Context) -> None:
-    from stages.reid import backbone, gallery
-    from stages.reid.features import cached_features, tracklet_features
-    from stages.reid.model import CHECKPOINT
-    from stages.reid.rows import evenly
+    from data.tracklet_rows import evenly
+    from stages.network import backbone
+    from stages.network.embedding import cached_features, tracklet_features
+    from stages.network.run_models import CHECKPOINT
+    from stages.search import gallery
 
     chosen = ctx.paths(SELECTION)[-1].parent / CHECKPOINT
     network = backbone.load(chosen)
@@ -91,12 +92,12 @@ def calibrate(
     import numpy as np
     import pandas as pd
 
-    from stages.reid.evidence import picture_appearance
-    from stages.reid.feet import feet_of
-    from stages.reid.grouping import GroupingConfig, weigh_tracklets
-    from stages.reid.same_person import Calibration
-    from stages.reid.time_prior import dense_prior
-    from stages.reid.training_part import clock_std_s
+    from stages.association.evidence import picture_appearance
+    from stages.association.foot_points import feet_of
+    from stages.association.grouping import GroupingConfig, weigh_tracklets
+    from stages.association.same_person import Calibration
+    from stages.association.time_prior import dense_prior
+    from stages.training.training_part import clock_std_s
 
     train_until_us, _ = ctx.source("cut")
     unseen = (tracklets.t_start_us > train_until_us).to_numpy()
@@ -137,8 +138,8 @@ def write_formats(ctx: Context, chosen: Path, network: ReidNetwork, crops: pd.Da
     import numpy as np
     import pandas as pd
 
-    from stages.reid import deploy
-    from stages.reid.images import read_images
+    from stages.network import deploy
+    from stages.network.images import read_images
 
     shutil.copyfile(chosen, ctx.out / "model.pt")
     rows: list[tuple[str, str, float]] = [("model.pt", "pytorch", 1.0)]
@@ -219,7 +220,7 @@ def same_person_facts(
     """kind → share of same pairs, distributions, cosines of some probabilities, and the check where there is truth."""
     import numpy as np
 
-    from stages.reid.same_person import reliability
+    from stages.association.same_person import reliability
 
     truth = true_persons(ctx, tracklets)
     camera = tracklets.camera_id.to_numpy(str)

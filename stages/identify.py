@@ -10,14 +10,14 @@ from pydantic import Field
 
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Stage
-from stages.reid.grouping import GroupingConfig, identify, weigh_tracklets
+from stages.association.grouping import GroupingConfig, identify, weigh_tracklets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from stages.reid.time_prior import TimePrior
+    from stages.association.time_prior import TimePrior
 
 
 _LONGEST_NAME = 255  # bytes, on every file system in use
@@ -46,12 +46,12 @@ class IdentifyConfig(GroupingConfig):
 
 
 def run(context: Context) -> None:
-    from stages.reid.features import cached_features
-    from stages.reid.feet import feet_of
-    from stages.reid.model import CHECKPOINT
-    from stages.reid.rows import evenly
-    from stages.reid.time_prior import dense_prior
-    from stages.reid.training_part import clock_std_s
+    from data.tracklet_rows import evenly
+    from stages.association.foot_points import feet_of
+    from stages.association.time_prior import dense_prior
+    from stages.network.embedding import cached_features
+    from stages.network.run_models import CHECKPOINT
+    from stages.training.training_part import clock_std_s
 
     config: IdentifyConfig = context.settings
     site = context.source("site")
@@ -69,7 +69,7 @@ def run(context: Context) -> None:
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     known = context.source("gallery")
     if known is not None:
-        from stages.reid.known import join_known
+        from stages.association.identity_transfer import join_known
 
         identities, again = join_known(identities, tracklets, means, known, config.known_probability)
         context.note(known_people_again=again)
@@ -98,11 +98,11 @@ def _select(context: Context, out: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    from stages.reid import backbone
-    from stages.reid.averaging import mean_network
-    from stages.reid.health import select_rounds
-    from stages.reid.model import checkpoint_beside, start_checkpoint
-    from stages.reid.training_part import training_footage
+    from stages.network import backbone
+    from stages.network.run_models import checkpoint_beside, start_checkpoint
+    from stages.training.averaging import mean_network
+    from stages.training.training_part import training_footage
+    from stages.validation.label_free import select_rounds
 
     config: IdentifyConfig = context.settings
     states = [(-1, start_checkpoint(context))]
@@ -157,14 +157,16 @@ def health_signal(
     """One label-free signal of one checkpoint, by its name in the settings; NaN where the footage does not allow it."""
     import pandas as pd
 
-    from stages.reid import health
-    from stages.reid.features import cached_features, tracklet_features
+    from stages.network.embedding import cached_features, tracklet_features
+    from stages.validation import label_free
 
     features = cached_features(checkpoint, crops, context.run_dir, context.device)
     if signal == "split_rank1":
         row = pd.Series(range(len(tracklets)), index=tracklets.tracklet_id)
-        return health.split_rank1_hard(features, row[crops.tracklet_id].to_numpy(), crops.t_utc_us.to_numpy())
-    measure = {"true_matches": health.true_matches_per_tracklet, "prior_lift": health.prior_lift}
+        return label_free.split_rank1_hard(
+            features, row[crops.tracklet_id].to_numpy(), crops.t_utc_us.to_numpy()
+        )
+    measure = {"true_matches": label_free.true_matches_per_tracklet, "prior_lift": label_free.prior_lift}
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
     return measure[signal](means, tracklets.camera_id.to_numpy(str), prior.log_prior, prior.possible)
 

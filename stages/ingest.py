@@ -113,7 +113,7 @@ def of_cameras(paths: list[Path], site: Site, wanted: tuple[str, ...]) -> dict[P
 
 def probed(ctx: Context, cameras: dict[Path, str]) -> list[Recording]:
     """Every file with its camera and what decoding it once told."""
-    from data.digest import file_digest
+    from data.file_digest import file_digest
 
     known = ctx.digest_of("videos")
     digests = (

@@ -70,10 +70,10 @@ class IsolateConfig(Settings):
 def run(context: Context) -> None:
     import numpy as np
 
-    from stages.reid.features import cached_features
-    from stages.reid.isolation import calibrate_eps, co_occurring
-    from stages.reid.model import start_checkpoint
-    from stages.reid.rows import rows_by_tracklet
+    from data.tracklet_rows import rows_by_tracklet
+    from stages.isolation.crop_clusters import calibrate_eps, co_occurring
+    from stages.network.embedding import cached_features
+    from stages.network.run_models import start_checkpoint
 
     config: IsolateConfig = context.settings
     train_until_us, _ = context.source("cut")
@@ -191,7 +191,7 @@ def cut_tracklets(
     Args:
         tracklets, boxes, crops: columns as in the manifests.
         features: (len(crops), D) L2-normalised, row i for row i.
-        eps, min_samples, noise, contact_window_us: see `stages.reid.isolation.pieces`; contact_us: tracklet_id → the
+        eps, min_samples, noise, contact_window_us: see `stages.isolation.crop_clusters.pieces`; contact_us: tracklet_id → the
             same, None: anywhere. A box that was not cropped goes the way of its
             tracklet's nearest crop in time.
 
@@ -199,7 +199,7 @@ def cut_tracklets(
     """
     import numpy as np
 
-    from stages.reid.isolation import nearest_in_time, pieces
+    from stages.isolation.crop_clusters import nearest_in_time, pieces
 
     crops, boxes = crops.reset_index(drop=True), boxes.reset_index(drop=True)
     crop_name = crops.tracklet_id.to_numpy(object).copy()
@@ -262,7 +262,7 @@ def contacts(
     """
     import numpy as np
 
-    from stages.reid.rows import rows_by_tracklet
+    from data.tracklet_rows import rows_by_tracklet
 
     position = {t: i for i, t in enumerate(tracklets.tracklet_id)}
     boxes = boxes.sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
@@ -293,7 +293,7 @@ def apart(pairs: npt.NDArray[np.integer], touching: set[tuple[int, int]]) -> npt
     """
     import numpy as np
 
-    from stages.reid.isolation import MIN_PAIRS
+    from stages.isolation.crop_clusters import MIN_PAIRS
 
     clean = np.array([(int(i), int(j)) not in touching for i, j in pairs], bool)
     return pairs[clean] if clean.sum() >= MIN_PAIRS else pairs

@@ -20,10 +20,10 @@ class PretrainConfig(SupervisedConfig):
 def run(ctx: Context) -> None:
     import numpy as np
 
-    from stages.reid.model import start_network, write_model
-    from stages.reid.training_part import training_footage
+    from stages.network.run_models import start_network, write_model
     from stages.supervised import train_with_labels
     from stages.train import write_log
+    from stages.training.training_part import training_footage
 
     footage = training_footage(ctx)
     person = ctx.read(PROTOCOL).set_index("tracklet_id").pid

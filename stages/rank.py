@@ -12,12 +12,12 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, MEASURES, MODEL, PROTOCOL, PROTOCOL_CROPS, RANKINGS, TRACKLETS
 from pipeline.stage import Context, Settings, Stage
-from stages.reid.pooling import Pooling
+from stages.network.pooling import Pooling
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.evaluation.states import ModelState
+    from stages.evaluation.run_checkpoints import ModelState
 
 RANKS = (1, 5, 10, 20)
 QUERIES_AT_ONCE = 1000
@@ -37,7 +37,7 @@ def run(ctx: Context) -> None:
     from stages.dataset import thinned
     from stages.evaluate import flat
     from stages.evaluation.retrieval import summary
-    from stages.evaluation.states import model_states
+    from stages.evaluation.run_checkpoints import model_states
 
     name, _, trial = ctx.source("dataset")
     protocol = ctx.read(PROTOCOL)
@@ -66,11 +66,11 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
     """One row of RANKINGS (without state) per query of ``test``, PROTOCOL rows."""
     import numpy as np
 
-    from stages.reid import backbone
-    from stages.reid.association import euclidean_distances
-    from stages.reid.features import embed_crops
-    from stages.reid.pooling import POOLING
-    from stages.reid.ranking import rank
+    from stages.association.pairing import euclidean_distances
+    from stages.evaluation.ranking import rank
+    from stages.network import backbone
+    from stages.network.embedding import embed_crops
+    from stages.network.pooling import POOLING
 
     # Not kept: at MARS's size the pictures' features of one state are gigabytes, and nobody asks for them again.
     features = embed_crops(backbone.load(state.checkpoint), pictures, ctx.run_dir, ctx.device)
@@ -95,7 +95,7 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
 def label_scores(ctx: Context, path: Any, protocol: pd.DataFrame) -> dict[str, Any]:
     """Precision, recall and F of a round's links, by the person of the tracklet that each piece was cut from."""
     from pipeline import schema
-    from stages.evaluation.association import link_scores
+    from stages.evaluation.link_accuracy import link_scores
 
     tracklets = ctx.read(TRACKLETS).set_index("tracklet_id")
     person = tracklets.parent_id.map(protocol.set_index("tracklet_id").pid)

@@ -51,12 +51,12 @@ class ReportConfig(Settings):
 
 
 def run(ctx: Context) -> None:
-    from data import purged
-    from stages.reid.training_part import clock_std_s
+    from data import redaction_list
     from stages.reporting import pages, provenance
     from stages.reporting.archive import ARCHIVE
-    from stages.reporting.clock import make_clock
+    from stages.reporting.local_time import make_clock
     from stages.reporting.thumbs import clearest_crops
+    from stages.training.training_part import clock_std_s
 
     site = ctx.source("site")
     boxes = ctx.read(BOXES)
@@ -82,7 +82,7 @@ def run(ctx: Context) -> None:
         boxes=boxes,
         heads=_heads(ctx, boxes) if ctx.settings.privacy == "blur" else None,
         confusions=ctx.read(CONFUSIONS),
-        gone=purged.of_videos(ctx.sources.get("purged") or [], videos),
+        gone=redaction_list.of_videos(ctx.sources.get("purged") or [], videos),
         cut=ctx.source("cut") if (videos.status == "ok").any() else None,
     )
     (ctx.run_dir / ARCHIVE).unlink(

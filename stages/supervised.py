@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stages.methods import Footage
-    from stages.reid.backbone import ReidNetwork
+    from stages.network.backbone import ReidNetwork
 
 
 class SupervisedConfig(Settings):
@@ -38,8 +38,8 @@ class SupervisedConfig(Settings):
 def run(ctx: Context) -> None:
     import numpy as np
 
-    from stages.reid.model import start_network, write_model
-    from stages.reid.training_part import training_footage
+    from stages.network.run_models import start_network, write_model
+    from stages.training.training_part import training_footage
 
     footage = training_footage(ctx)
     pid = true_labels(ctx, footage.tracklets)
@@ -67,13 +67,13 @@ def train_with_labels(
     import torch
     from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.losses import batch_hard_triplet
-    from stages.reid.samplers import Batch, identity_batches
-    from stages.reid.training import cosine, fit
-    from stages.reid.training_part import training_images
-    from stages.reid.within_camera import crop_rows
+    from stages.network.images import Augmentation
     from stages.train import saved_state
+    from stages.training.loop import cosine, fit
+    from stages.training.losses import batch_hard_triplet
+    from stages.training.samplers import Batch, identity_batches
+    from stages.training.training_part import training_images
+    from stages.training.within_camera import crop_rows
 
     rows, of_crop = np.flatnonzero(pid >= 0), crop_rows(footage)
     random = np.random.default_rng([ctx.seed, 99])

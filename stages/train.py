@@ -10,8 +10,8 @@ from stages import methods
 
 
 def run(ctx: Context) -> None:
-    from stages.reid.model import read_network, start_network, write_model
-    from stages.reid.training_part import training_footage, training_images
+    from stages.network.run_models import read_network, start_network, write_model
+    from stages.training.training_part import training_footage, training_images
 
     footage = training_footage(ctx)
     labels = ctx.read(PSEUDO_LABELS)

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from camera_topology.schema import SiteFile
 from camera_topology.site import Site
+from camera_topology.site_schema import SiteFile
 from pipeline import manifests, schema
 from pipeline.stage import Context
-from stages.evaluation.verdict import WITNESSES
 from stages.report import ReportConfig
+from stages.validation.verdict import WITNESSES
 from tests.tables import whole_files
 
 DAY_US = 1_777_622_400_000_000  # 2026-05-01T08:00:00Z

@@ -44,17 +44,17 @@ def allowed(path: Path) -> tuple[str, ...]:
         case ("pipeline", "__main__.py"):
             # Commands on a finished run, and what must be checked before hours are spent.
             finished = (
-                "stages.evaluation.table",
+                "stages.evaluation.text_table",
                 "stages.evaluation.compare",
-                "stages.judging.command",
-                "stages.reid.use",
+                "stages.annotation.annotate",
+                "stages.search.query",
                 "stages.reporting.archive",
                 "stages.recording.names",
-                "stages.topology.command",
+                "stages.topology.commands",
             )
-            return ("pipeline", "stages.reid.backbone", *finished)
+            return ("pipeline", "stages.network.backbone", *finished)
         case ("pipeline", "purge.py"):  # removes pictures of people, and must know where they stood
-            return ("pipeline", "data.purged", "data.painting")
+            return ("pipeline", "data.redaction_list", "data.redaction")
         case ("pipeline", *_):
             return ("pipeline",)
         case _:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from data import judgements
+from data import pair_annotations
 from pipeline import manifests, schema
-from stages.judging import questions
-from stages.judging.server import Session, server
+from stages.annotation import questions
+from stages.annotation.server import Session, server
 from stages.report import STAGE
 from tests.report_world import NO_TRUTH, TRUTH, make_run
 
@@ -145,7 +145,7 @@ def judged(tmp_path: Path) -> Session:
     probe = questions.probe_pairs(identities, tracklets)
     ids = sorted(tracklets.tracklet_id)
     return Session(
-        ctx.run_dir, ctx.run_dir / judgements.PLACE, tracklets.set_index("tracklet_id"),
+        ctx.run_dir, ctx.run_dir / pair_annotations.PLACE, tracklets.set_index("tracklet_id"),
         dict(list(crops.groupby("tracklet_id"))), probe, [(ids[0], ids[7]), (ids[1], ids[8])], threading.Lock(),
     )  # fmt: skip
 
@@ -177,6 +177,6 @@ def test_judging_in_a_browser(browser: Any, judged: Session) -> None:
         assert "No more questions" in page.inner_text("#pair")
         visit.keep("judge-done")
         listening.shutdown()
-    kinds = [j.kind for j in judgements.read(judged.answers)]
+    kinds = [j.kind for j in pair_annotations.read(judged.answers)]
     assert sorted(kinds) == ["link", "link", "probe", "probe", "probe"]
     assert visit.wrong == []

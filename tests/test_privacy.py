@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.judging.server import server
+from stages.annotation.server import server
 from tests.conftest import without_network
 from tests.tiny_site import request
 

@@ -25,7 +25,7 @@ from camera_topology.convert import gps, ground
 from camera_topology.convert.nvidia_sensor import World, add_zones, camera_of, nowhere
 from camera_topology.convert.reading import Values, listed, number, put, text_of
 from camera_topology.convert.site_text import checked, not_held
-from camera_topology.schema import Camera, SiteFile
+from camera_topology.site_schema import Camera, SiteFile
 from pipeline.errors import UserError, shown
 
 _WHAT = "calibration.json of NVIDIA's"

@@ -13,7 +13,7 @@ import yaml
 
 from camera_topology import site
 from camera_topology.convert.reading import Values
-from camera_topology.schema import Camera, SiteFile
+from camera_topology.site_schema import Camera, SiteFile
 from pipeline.errors import UserError
 
 

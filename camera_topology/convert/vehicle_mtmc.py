@@ -23,8 +23,8 @@ from typing import Any
 
 from camera_topology.convert.reading import Values, listed, number, put, text_of
 from camera_topology.convert.site_text import checked, not_held
-from camera_topology.schema import SiteFile
 from camera_topology.site import Site
+from camera_topology.site_schema import SiteFile
 from camera_topology.transit import transit_model
 from pipeline.errors import UserError
 

@@ -19,7 +19,7 @@ import numpy as np
 from camera_topology.convert import ground
 from camera_topology.convert.reading import Matrix, Values, listed, natural_key, number, put, text_of
 from camera_topology.convert.site_text import checked, not_held
-from camera_topology.schema import SiteFile
+from camera_topology.site_schema import SiteFile
 from pipeline.errors import UserError
 
 _CM = 0.01  # m

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data.synthetic.people import RGB, Person
+from data.synthetic.appearance import RGB, Person
 
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 _HALF_ARC = np.exp(1j * np.linspace(np.pi / 2, 3 * np.pi / 2, 7))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from data.synthetic.appearance import Person, random_person
 from data.synthetic.cameras import Camera, random_camera
-from data.synthetic.people import Person, random_person
 from data.synthetic.render import Stand, Studio, TruthBox
 
 FIRST_PID = 10_000

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import yaml
 
+from data.synthetic.appearance import Person
 from data.synthetic.cameras import HEIGHT, WIDTH, Camera
 from data.synthetic.figure import draw_figure
-from data.synthetic.people import Person
 from data.synthetic.scenery import Layer, build_scenery
 from data.synthetic.world import FPS, Recording, World, build_world, place, site_description, video_stem
 

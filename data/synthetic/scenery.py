@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data.synthetic.appearance import RGB
 from data.synthetic.cameras import HEIGHT, WIDTH, Camera, Occluder, walkway_curve
-from data.synthetic.people import RGB
 
 
 def _noise(rng: np.random.Generator, size: int = 256, octaves: int = 5) -> np.ndarray:

@@ -97,7 +97,7 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
 def _new_osnet(seed: int) -> nn.Module:
     # By name and only here: this command makes a file that is shipped. Nothing that reads material needs a network.
-    osnet = importlib.import_module("stages.reid.osnet")
+    osnet = importlib.import_module("stages.network.osnet")
     torch.manual_seed(seed)
     return osnet.OSNet(osnet.WIDTHS["osnet_x0_25"])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.synthetic.appearance import Person, population
 from data.synthetic.cameras import (
     SITE_CAMERAS,
     SITE_LINKS,
@@ -19,7 +20,6 @@ from data.synthetic.cameras import (
     walkway_curve,
     walkway_length_m,
 )
-from data.synthetic.people import Person, population
 
 DEFAULT_SEED = 20260301
 FPS = 10

@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.manifests import RANKINGS
 from stages.evaluation.bootstrap import interval, person_weights
 from stages.evaluation.comparison import of_queries
-from stages.evaluation.verdict import WITNESSES, values
+from stages.validation.verdict import WITNESSES, values
 
 # Where a measure stands in metrics.json, and what it is called in print.
 REID = (

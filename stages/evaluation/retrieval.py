@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from stages.reid.ranking import Ranking, rank
+from stages.evaluation.ranking import Ranking, rank
 
 ROWS = ("query_id", "pid", "camera_id", "first_match_rank", "average_precision", "inverse_negative_penalty")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from data.crops import cut_boxes
-from data.painting import painted
-from data.purged import Piece
+from data.redaction import painted
+from data.redaction_list import Piece
+from data.tracklet_rows import evenly
 from data.video import read_frames
 from pipeline.digest import text_digest
 from pipeline.shards import Shard
 from pipeline.stage import Context
-from stages.reid.rows import evenly
 
 
 def choose(truth: pd.DataFrame, per_appearance: int = 8, min_visibility: float = 0.4) -> pd.DataFrame:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from camera_topology.feet import Feet
     from camera_topology.site import Site
     from pipeline.stage import Settings
-    from stages.reid.time_prior import TimePrior
+    from stages.association.time_prior import TimePrior
 
 Light = Annotated[
     float,
@@ -33,11 +33,11 @@ Light = Annotated[
     ),
 ]
 
-Way = Literal["off", "cannot_links", "joint"]  # see `stages.reid.prior_use`
+Way = Literal["off", "cannot_links", "joint"]  # see `stages.association.prior_use`
 
 
 def prior_setting(default: str, description: str) -> Any:
-    """The setting `prior` of a method: in which of the ways of `stages.reid.prior_use` it uses time and place.
+    """The setting `prior` of a method: in which of the ways of `stages.association.prior_use` it uses time and place.
 
     The default, which is what the paper does, is left out of fingerprints: what was made before there was the setting stays
     fresh.
@@ -71,8 +71,8 @@ class Footage:
     feet: Feet | None = None
 
     def time_prior(self, sigma_share: float | None = 0.7) -> TimePrior:
-        """What time and place say of every pair of tracklets, see `stages.reid.time_prior`."""
-        from stages.reid.time_prior import dense_prior
+        """What time and place say of every pair of tracklets, see `stages.association.time_prior`."""
+        from stages.association.time_prior import dense_prior
 
         return dense_prior(self.site, self.tracklets, self.clock_std_s, self.feet, sigma_share)
 

@@ -32,7 +32,7 @@ from pipeline.errors import UserError
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
 from stages.methods import Footage, Light, Way, prior_setting
-from stages.reid.within_camera import crop_rows, within_camera_labels
+from stages.training.within_camera import crop_rows, within_camera_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from stages.reid.samplers import Batch
+    from stages.training.samplers import Batch
 
 VERSION = 1
 ROUNDS = 3
@@ -103,9 +103,9 @@ def associate(
     import pandas as pd
     import torch
 
-    from stages.reid.features import tracklet_features
-    from stages.reid.links import link_table
-    from stages.reid.prior_use import joint_distances
+    from stages.association.link_tables import link_table
+    from stages.association.prior_use import joint_distances
+    from stages.network.embedding import tracklet_features
 
     tracklets = footage.tracklets
     labels = within_camera_labels(tracklets)
@@ -142,9 +142,9 @@ def train(
     import torch
     from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.samplers import frame_batches
-    from stages.reid.training import fit
+    from stages.network.images import Augmentation
+    from stages.training.loop import fit
+    from stages.training.samplers import frame_batches
 
     if settings.prior != "off" and not footage.site.cameras:
         raise UserError(
@@ -254,7 +254,7 @@ def cyclic_ranking(
 
     cycle: 'pooled' ranks all other cameras at once; 'camera_pair' each on its own, and the nearest of those that lead
         home is taken, or the nearest at all.
-    ratio: (T, T) R, see `stages.reid.prior_use`: ranked is by D / R, there and back. An anchor that can be nobody
+    ratio: (T, T) R, see `stages.association.prior_use`: ranked is by D / R, there and back. An anchor that can be nobody
         elsewhere has no nearest, which is -1.
     """
     import torch
@@ -292,7 +292,7 @@ def anchor_ratios(footage: Footage, way: str, device: str = "cpu") -> torch.Tens
     """(T, T) R of the tracklets that the anchors stand for; None where the way is 'off'."""
     import torch
 
-    from stages.reid.prior_use import time_ratios
+    from stages.association.prior_use import time_ratios
 
     found = time_ratios(footage, way)
     return None if found is None else torch.from_numpy(found).float().to(device)
@@ -304,7 +304,7 @@ def tracklet_means(
     """(T, D) the mean of each tracklet's normalised frame features: what an anchor begins as."""
     import torch
 
-    from stages.reid.features import store_features
+    from stages.network.embedding import store_features
 
     rows = crop_rows(footage)
     f = torch.from_numpy(store_features(network, images, device)).to(device)

@@ -30,7 +30,7 @@ from pydantic import Field
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
 from stages.methods import Footage, Light, Way, prior_setting
-from stages.reid.within_camera import crop_rows
+from stages.training.within_camera import crop_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from stages.reid.samplers import Batch
+    from stages.training.samplers import Batch
 
 VERSION = 2
 ROUNDS = 2
@@ -99,8 +99,8 @@ def associate(
     """Round 0 labels the anchors; later rounds what the anchors explain well enough."""
     import numpy as np
 
-    from stages.reid.links import link_table, pairs_across, site_labels
-    from stages.reid.prior_use import joint_distances, keep_apart, time_ratios
+    from stages.association.link_tables import link_table, pairs_across, site_labels
+    from stages.association.prior_use import joint_distances, keep_apart, time_ratios
 
     tracklets = footage.tracklets
     anchors = choose_anchors(footage, settings.anchors, np.random.default_rng(settings.anchor_seed))
@@ -143,10 +143,10 @@ def train(
     from torch import nn
     from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.links import label_of_tracklets
-    from stages.reid.samplers import frame_batches, in_tenths
-    from stages.reid.training import cosine, fit
+    from stages.association.link_tables import label_of_tracklets
+    from stages.network.images import Augmentation
+    from stages.training.loop import cosine, fit
+    from stages.training.samplers import frame_batches, in_tenths
 
     steps = settings.steps if round_ == 0 else settings.round_steps
     people = int(pseudo_labels.pseudo_label.nunique())
@@ -186,7 +186,7 @@ def choose_anchors(
     """
     import numpy as np
 
-    from stages.reid.people import certain_group
+    from stages.association.population import certain_group
 
     tracklets = footage.tracklets
     n = len(tracklets)
@@ -210,7 +210,7 @@ def hulls(
     """
     import numpy as np
 
-    from stages.reid.rows import rows_by_tracklet
+    from data.tracklet_rows import rows_by_tracklet
 
     found = np.zeros((n, features.shape[1]))
     for i, rows in enumerate(rows_by_tracklet(crop_row, n)):
@@ -251,12 +251,12 @@ def estimate_labels(
 ) -> npt.NDArray[np.int64]:
     """3.3: (n,) the anchor, among ``anchors`` (m, D), of each of ``x`` (n, D), or -1.
 
-    ratio: (n, m) R, see `stages.reid.prior_use`; D / R then stands for each distance, and where R is 0 for no anchor.
+    ratio: (n, m) R, see `stages.association.prior_use`; D / R then stands for each distance, and where R is 0 for no anchor.
     """
     import numpy as np
 
-    from stages.reid.association import euclidean_distances
-    from stages.reid.prior_use import joint_distances
+    from stages.association.pairing import euclidean_distances
+    from stages.association.prior_use import joint_distances
 
     distance = euclidean_distances(x, anchors).astype(np.float64)
     joint = distance if ratio is None else joint_distances(distance, ratio)
@@ -287,7 +287,7 @@ def embed(
     """
     import numpy as np
 
-    from stages.reid.simplex import simplex_least_squares
+    from stages.methods.simplex import simplex_least_squares
 
     n, m = distance.shape
     k = min(settings.k, m)

@@ -27,7 +27,7 @@ from pydantic import Field
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
 from stages.methods import Footage, Light, Way, prior_setting
-from stages.reid.within_camera import crop_rows
+from stages.training.within_camera import crop_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from stages.reid.samplers import Batch
+    from stages.training.samplers import Batch
 
 VERSION = 1
 ROUNDS = 3
@@ -99,9 +99,9 @@ def associate(
     import numpy as np
     import pandas as pd
 
-    from stages.reid.features import tracklet_features
-    from stages.reid.links import link_table, pairs_across
-    from stages.reid.prior_use import cluster_ratios, joint_distances, time_ratios
+    from stages.association.link_tables import link_table, pairs_across
+    from stages.association.prior_use import cluster_ratios, joint_distances, time_ratios
+    from stages.network.embedding import tracklet_features
 
     tracklets = footage.tracklets
     m = min(settings.people or footage.people(), len(tracklets))
@@ -143,9 +143,9 @@ def train(
     from torch import nn
     from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.samplers import frame_batches, in_tenths
-    from stages.reid.training import cosine, fit
+    from stages.network.images import Augmentation
+    from stages.training.loop import cosine, fit
+    from stages.training.samplers import frame_batches, in_tenths
 
     steps = settings.steps if round_ == 0 else settings.round_steps
     if not steps or pseudo_labels.pseudo_label.nunique() < 2:
@@ -192,7 +192,7 @@ def reliable_labels(
 
     Args:
         f: (T, D) unit vectors; camera: (T,); at_once: camera → people seen there at one instant; m: number of people.
-        ratio: (T, T) R, see `stages.reid.prior_use`; None: time says nothing.
+        ratio: (T, T) R, see `stages.association.prior_use`; None: time says nothing.
     """
     import numpy as np
 
@@ -239,7 +239,7 @@ def clusters(
     from sklearn.cluster import KMeans
     from sklearn.metrics.pairwise import euclidean_distances
 
-    from stages.reid.prior_use import regroup
+    from stages.association.prior_use import regroup
 
     found = KMeans(m, n_init=3, random_state=settings.cluster_seed).fit(f)
     labels, centres = found.labels_.astype(np.int64), found.cluster_centers_

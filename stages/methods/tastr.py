@@ -29,7 +29,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
 from stages.methods import Footage, Light, Way, prior_setting
-from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
+from stages.training.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from stages.reid.samplers import Batch
+    from stages.training.samplers import Batch
 
 VERSION = 1
 ROUNDS = 5
@@ -74,7 +74,7 @@ class AssociateConfig(Settings):
 
     @property
     def way(self) -> str:
-        """In which of the ways of `stages.reid.prior_use` time is used."""
+        """In which of the ways of `stages.association.prior_use` time is used."""
         return self.prior if self.spatio_temporal else "off"
 
 
@@ -135,9 +135,9 @@ def train(
     import torch
     from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.losses import batch_hard_triplet
-    from stages.reid.training import cosine, fit
+    from stages.network.images import Augmentation
+    from stages.training.loop import cosine, fit
+    from stages.training.losses import batch_hard_triplet
 
     def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         labels = torch.as_tensor(batch.labels, device=features.device)
@@ -172,7 +172,7 @@ def epoch_batches(
     import numpy as np
     import pandas as pd
 
-    from stages.reid.samplers import identity_batches
+    from stages.training.samplers import identity_batches
 
     if round_ == 0 and settings.constrained:
         return within_camera_epoch(
@@ -197,14 +197,14 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
     import pandas as pd
 
     from camera_topology.prior import pair_prior
-    from stages.reid.association import (
+    from stages.association.link_tables import link_table
+    from stages.association.pairing import (
         euclidean_distances,
         joint_distance,
         keep_nearest_cluster,
         mutual_nearest,
     )
-    from stages.reid.features import tracklet_features
-    from stages.reid.links import link_table
+    from stages.network.embedding import tracklet_features
 
     tracklets = footage.tracklets
     x = tracklet_features(features, list(footage.crops.tracklet_id), list(tracklets.tracklet_id))
@@ -255,8 +255,8 @@ def joined_labels(footage: Footage, matches: pd.DataFrame, way: str = "joint") -
     import numpy as np
     import pandas as pd
 
-    from stages.reid.association import union_find
-    from stages.reid.links import site_labels
+    from stages.association.link_tables import site_labels
+    from stages.association.pairing import union_find
 
     tracklets = footage.tracklets
     kept = matches[matches.kept]

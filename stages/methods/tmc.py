@@ -34,7 +34,7 @@ from pydantic import Field
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
 from stages.methods import Footage, Light, prior_setting
-from stages.reid.within_camera import crop_rows
+from stages.training.within_camera import crop_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from stages.reid.samplers import Batch
+    from stages.training.samplers import Batch
 
 VERSION = 4
 ROUNDS = 4
@@ -120,9 +120,9 @@ def associate(
     """Inter-tracklet association: DBSCAN on k-reciprocal Jaccard distances, noise left out."""
     import numpy as np
 
-    from stages.reid.jaccard import data_dependent_eps, jaccard_distances
-    from stages.reid.links import link_table, pairs_across, site_labels
-    from stages.reid.prior_use import take_apart, time_ratios, under_prior
+    from stages.association.jaccard import data_dependent_eps, jaccard_distances
+    from stages.association.link_tables import link_table, pairs_across, site_labels
+    from stages.association.prior_use import take_apart, time_ratios, under_prior
 
     tracklets = footage.tracklets
     if len(tracklets) < 2:
@@ -180,11 +180,11 @@ def train(
     import torch
     from torch import nn
 
-    from stages.reid.features import store_features
-    from stages.reid.images import Augmentation
-    from stages.reid.links import label_of_tracklets
-    from stages.reid.samplers import clip_batches
-    from stages.reid.training import MeanNetwork, fit
+    from stages.association.link_tables import label_of_tracklets
+    from stages.network.embedding import store_features
+    from stages.network.images import Augmentation
+    from stages.training.loop import MeanNetwork, fit
+    from stages.training.samplers import clip_batches
 
     if not settings.round_steps or pseudo_labels.pseudo_label.nunique() < 2:
         return
@@ -235,7 +235,7 @@ def tmc_loss(
     """
     from torch.nn import functional
 
-    from stages.reid.losses import batch_hard_triplet
+    from stages.training.losses import batch_hard_triplet
 
     l_id, l_tri = settings.id_soft_weight, settings.triplet_soft_weight
     hard_id = functional.cross_entropy(scores, labels)  # Eq. 2
@@ -293,7 +293,7 @@ def clip_means(
     """
     import numpy as np
 
-    from stages.reid.rows import rows_by_tracklet
+    from data.tracklet_rows import rows_by_tracklet
 
     found = np.zeros((n, features.shape[1]), np.float32)
     for i, rows in enumerate(rows_by_tracklet(row, n)):

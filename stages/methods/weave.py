@@ -10,7 +10,7 @@ Why: on market-site TASTR's pairs were right but few (precision 0.86 to 0.89 at 
 narrow batches went nowhere; confident clusters have about that precision at twice the recall.
 
 Sources of its parts: within-camera start, Xie et al. (TASTR, 2019), IV-B; batch-hard triplets, Hermans et al., 2017;
-evidence and clustering, `stages.reid.evidence` and `stages.reid.grouping`.
+evidence and clustering, `stages.association.evidence` and `stages.association.grouping`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
+from stages.association.grouping import GroupingConfig, identify, weigh_tracklets
 from stages.methods import Footage, Light
-from stages.reid.grouping import GroupingConfig, identify, weigh_tracklets
-from stages.reid.within_camera import crop_rows, within_camera_epoch, within_camera_labels
+from stages.training.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from stages.reid.samplers import Batch
+    from stages.training.samplers import Batch
 
 VERSION = 3
 ROUNDS = 3
@@ -78,7 +78,7 @@ def associate(
     """Round 0 labels every tracklet inside its camera; later rounds label confident members of clusters site-wide."""
     import numpy as np
 
-    from stages.reid.links import site_labels
+    from stages.association.link_tables import site_labels
 
     if round_ == 0:
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
@@ -98,7 +98,7 @@ def cross_camera_links(
     """ASSOCIATIONS: every cross-camera pair inside a cluster, kept where both members are sure."""
     import numpy as np
 
-    from stages.reid.links import link_table, pairs_across
+    from stages.association.link_tables import link_table, pairs_across
 
     i, j = pairs_across(identity, tracklets.camera_id.to_numpy(str))
     distance = np.linalg.norm(means[i] - means[j], axis=1)
@@ -122,9 +122,9 @@ def train(
     import torch
     from torch.nn import functional
 
-    from stages.reid.images import Augmentation
-    from stages.reid.losses import batch_hard_triplet
-    from stages.reid.training import cosine, fit
+    from stages.network.images import Augmentation
+    from stages.training.loop import cosine, fit
+    from stages.training.losses import batch_hard_triplet
 
     def loss(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         labels = torch.as_tensor(batch.labels, device=features.device)
@@ -163,7 +163,7 @@ def site_batches(
     """
     import pandas as pd
 
-    from stages.reid.samplers import identity_batches, in_tenths
+    from stages.training.samplers import identity_batches, in_tenths
 
     tracklets = footage.tracklets
     camera = pseudo_labels.tracklet_id.map(tracklets.set_index("tracklet_id").camera_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camera_topology.clock import NamedStart
+    from camera_topology.file_times import NamedStart
     from camera_topology.site import Site
 
 # Where nothing tells the time: far enough from any real recording to be seen at once.

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import Any
 
-from stages.evaluation.table import format_metrics
+from stages.evaluation.text_table import format_metrics
 
 
 def model_card(facts: dict[str, Any]) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.painting import painted
-from data.purged import Piece
+from data.redaction import painted
+from data.redaction_list import Piece
 from data.video import UnreadableVideo, read_frames
 from stages.reporting.privacy import hide_heads
 from stages.reporting.thumbs import write_private

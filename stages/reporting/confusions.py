@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from stages.reporting import thumbs
-from stages.reporting.clock import Clock
+from stages.reporting.local_time import Clock
 from stages.reporting.people import rows as rows_of
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from stages.evaluation.verdict import WITNESSES
 from stages.reporting import svg
+from stages.validation.verdict import WITNESSES
 
 _MAX_POINTS = 400
 

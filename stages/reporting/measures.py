@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evaluation import verdict as signals
 from stages.reporting import svg
-from stages.reporting.clock import duration
-from stages.reporting.inventory import recorded_s
+from stages.reporting.footage import recorded_s
+from stages.reporting.local_time import duration
 from stages.reporting.people import NOBODY
+from stages.validation import verdict as signals
 
 Metrics = Mapping[str, Any]
 

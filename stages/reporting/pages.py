@@ -15,23 +15,23 @@ import pandas as pd
 from markupsafe import Markup
 
 from camera_topology.site import Site
-from data import painting
-from data.purged import Piece
+from data import redaction
+from data.redaction_list import Piece
 from stages.reporting import (
     clips,
     confusions,
     curves,
-    inventory,
-    links,
+    footage,
     measures,
     people,
     svg,
     template,
     thumbs,
     timeline,
+    transit_links,
 )
-from stages.reporting.clock import Clock, duration
-from stages.reporting.enough import enough
+from stages.reporting.data_sufficiency import enough
+from stages.reporting.local_time import Clock, duration
 
 FILES = "report_files"
 _DENSITY = 1.5  # stored px per px shown: sharp on today's screens without four times the bytes
@@ -135,9 +135,9 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
     matrix_cameras, matrix = (
         people.shared_people(table) if table.camera_id.nunique() <= _MAX_MATRIX else ([], [])
     )
-    moves = links.crossings(table)
+    moves = transit_links.crossings(table)
     cameras = sorted(str(c) for c in good.camera_id.unique())
-    files = inventory.files(found.videos, found.clock)
+    files = footage.files(found.videos, found.clock)
     problems = [row for row in files if row["note"]]
     return {
         "headline": measures.headline(found.videos, table, order),
@@ -146,11 +146,11 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "states": measures.state_rows(found.metrics),
         "measured": measures.measure_rows(found.metrics),
         "label_free": measures.label_free_rows(found.metrics),
-        "cameras": inventory.cameras(found.videos, found.tracklets, found.clock),
+        "cameras": footage.cameras(found.videos, found.tracklets, found.clock),
         "files": files[: settings.max_files],
         "more_files": max(0, len(files) - settings.max_files),
         "problems": problems[: settings.max_files],
-        "days": inventory.days(found.videos, found.site),
+        "days": footage.days(found.videos, found.site),
         "untimed": bool(found.clock.untimed),
         "zone": found.clock.zone_name,
         "n_people": len(order),
@@ -158,8 +158,8 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "unassigned": measures.unassigned(table),
         "spread": _spread_plot(order),
         "enough": enough(_learned_from(found, table), cameras) if len(table) else "",
-        "map": links.site_map(cameras, moves, found.site),
-        "links": links.links(moves, found.site, found.clock_std_s, settings.max_links),
+        "map": transit_links.site_map(cameras, moves, found.site),
+        "links": transit_links.links(moves, found.site, found.clock_std_s, settings.max_links),
         "n_links": len(moves.drop_duplicates(["from_", "to"])),
         "matrix_cameras": matrix_cameras if len(matrix_cameras) > 1 else [],
         "matrix": matrix,
@@ -204,7 +204,7 @@ def _clips(found: Findings, order: pd.DataFrame, files: Path, settings: Any) -> 
         name = f"clip-{len(rows) + 1}.mp4"
         of_video = found.boxes[found.boxes.video_id == window.video_id]
         gone = found.gone.get(window.video_id, [])
-        of_video = painting.without(of_video, {window.video_id: gone})
+        of_video = redaction.without(of_video, {window.video_id: gone})
         heads = None if found.heads is None else found.heads[found.heads.video_id == window.video_id]
         if clips.write_clip(
             files / name, Path(video.path), window, video.t_start_us, video.clock_scale, of_video, identity, hue,

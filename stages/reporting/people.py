@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from stages.reporting.clock import Clock, duration
+from stages.reporting.local_time import Clock, duration
 from stages.reporting.thumbs import Thumb
 
 NOBODY = -1

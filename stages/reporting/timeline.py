@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from stages.reporting import svg
-from stages.reporting.clock import Clock, duration, elapsed
+from stages.reporting.local_time import Clock, duration, elapsed
 from stages.reporting.people import rows
 
 Place = Callable[[float], float]  # instant in µs → x of the drawing

@@ -16,7 +16,7 @@ from camera_topology.offsets import Offsets, clock_offsets
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import IDENTITIES, TRACKLETS, VIDEOS
-from stages.reporting.links import timed_crossings
+from stages.reporting.transit_links import timed_crossings
 
 if TYPE_CHECKING:
     import pandas as pd

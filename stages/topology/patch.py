@@ -9,7 +9,7 @@ import yaml
 from stages.topology.learn import NEW, Way, doubtful, said
 
 if TYPE_CHECKING:
-    from camera_topology import schema as site_schema
+    from camera_topology import site_schema as site_schema
     from camera_topology.offsets import Offsets
     from camera_topology.site import Site
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.reporting import links, template
+from stages.reporting import template, transit_links
 from stages.topology.learn import Way, doubtful, drift
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def write_page(
         "name": name, "base": "", "hidden": False, "n_walks": len(walks), "reference": offsets.reference,
         "file": f"Held against {site.path}." if site.path else "There is no site file.",
         "doubts": [*(f"{c}: {said(offsets, c)}" for c in offsets.off()), *_strange(ways)],
-        "map": links.site_map(cameras, walks, site),
+        "map": transit_links.site_map(cameras, walks, site),
         "clocks": [
             {"camera": c, "said": said(offsets, c), "interval": _interval(offsets, c), "verdict": _verdict(offsets, c)}
             for c in cameras
         ],
-        "links": links.links(walks, site, clock_std_s, _MOST_WAYS),
+        "links": transit_links.links(walks, site, clock_std_s, _MOST_WAYS),
     }  # fmt: skip
     template.write(template.environment(), "topology.html", folder / "index.html", context)
     return folder / "index.html"

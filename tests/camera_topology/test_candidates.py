@@ -21,8 +21,8 @@ from camera_topology.candidates import (
     reentry_pairs,
 )
 from camera_topology.prior import pair_prior
-from camera_topology.schema import SiteFile
 from camera_topology.site import Site, without_file
+from camera_topology.site_schema import SiteFile
 from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR
 
 S = 1_000_000

@@ -3,7 +3,7 @@ from pathlib import PurePath
 
 import pytest
 
-from camera_topology.clock import NamePattern, built_in, check, guess_start, read_start
+from camera_topology.file_times import NamePattern, built_in, check, guess_start, read_start
 
 
 def utc(us: int) -> str:

@@ -17,7 +17,7 @@ from camera_topology import site
 from camera_topology.convert import aicity, gps, ground, nvidia, vehicle_mtmc, wildtrack
 from camera_topology.convert.formats import FORMATS, as_site, from_site, guess
 from camera_topology.convert.site_text import site_text
-from camera_topology.schema import Camera, SiteFile
+from camera_topology.site_schema import Camera, SiteFile
 from pipeline.errors import UserError
 from tests.tiny_site import pipeline
 

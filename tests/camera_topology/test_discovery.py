@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 from camera_topology import discovery
 from camera_topology.discovery import Link, _Common, _fit, _Sightings, discover_links
 from data.synthetic.network import Network, NetworkSettings, build_network
-from stages.reporting.links import timed_crossings
+from stages.reporting.transit_links import timed_crossings
 
 COLUMNS = ["person", "camera_id", "enter_s", "leave_s"]
 

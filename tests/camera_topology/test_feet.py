@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from camera_topology.check import doubts
 from camera_topology.feet import Feet, ground_matrix, inside, metres_apart, on_ground
 from camera_topology.prior import pair_prior
-from camera_topology.schema import Camera, SiteFile
 from camera_topology.site import Site, load
+from camera_topology.site_schema import Camera, SiteFile
 from camera_topology.tracklet_prior import GROUND_STD_M, tracklet_prior
 from camera_topology.transit import LOG_FLOOR, WEAK_LOG_PRIOR
 from pipeline.errors import UserError
-from stages.reid.feet import feet_of
+from stages.association.foot_points import feet_of
 
 # A camera four metres up that looks down a street: pixel → metre, by hand from its pose.
 FOCAL, HEIGHT, TILT = 800.0, 4.0, 0.35

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_topology.prior import PairPrior, certain_negatives, pair_prior, same_day
-from camera_topology.schema import SiteFile, WalkingSpeed
 from camera_topology.site import Site, load
+from camera_topology.site_schema import SiteFile, WalkingSpeed
 from camera_topology.transit import (
     LOG_FLOOR,
     WEAK_LOG_PRIOR,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from camera_topology import schema
+from camera_topology import site_schema
 from camera_topology.site import load, without_file
 from pipeline.errors import UserError
 
@@ -148,13 +148,13 @@ def test_one_example_has_every_key_that_decides_something() -> None:
         found = set()
         for name, info in model.model_fields.items():
             found.add(info.alias or name)
-            for inner in re.findall(r"camera_topology\.schema\.(\w+)", str(info.annotation)):
-                found |= keys(getattr(schema, inner))
+            for inner in re.findall(r"camera_topology\.site_schema\.(\w+)", str(info.annotation)):
+                found |= keys(getattr(site_schema, inner))
         return found
 
     text = (EXAMPLES / "all_keys.yaml").read_text(encoding="utf-8")
-    unused = {keys[-1] for keys in schema.UNUSED}
-    missing = {k for k in keys(schema.SiteFile) if not re.search(rf"\b{k}\b", text)}
+    unused = {keys[-1] for keys in site_schema.UNUSED}
+    missing = {k for k in keys(site_schema.SiteFile) if not re.search(rf"\b{k}\b", text)}
     assert missing - unused - {"built_in", "image", "metres_per_pixel"} == set()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.judgements import Judgement, answer, links, read, undo
+from data.pair_annotations import Judgement, answer, links, read, undo
 from pipeline.errors import UserError
 
 

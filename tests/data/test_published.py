@@ -303,7 +303,7 @@ def test_real_tables_of_mars(footage: Path) -> None:
 
 @pytest.mark.footage
 def test_140_queries_of_mars_have_no_match_without_the_other_queries(footage: Path) -> None:
-    from stages.reid.ranking import rank
+    from stages.evaluation.ranking import rank
 
     _, test, queries = mars.tracks(footage / "reid" / "lists", prefix="mars_")
     pid, camera = test[:, 2], test[:, 3]

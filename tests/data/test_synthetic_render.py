@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from data.synthetic import render
+from data.synthetic.appearance import population
 from data.synthetic.cameras import HEIGHT, SITE_CAMERAS, WIDTH
 from data.synthetic.figure import draw_figure
 from data.synthetic.others import FIRST_PID, other_pictures
-from data.synthetic.people import population
 from data.synthetic.render import MIN_VISIBILITY, Stand, Studio, render_site, stands_at, studio
 from data.synthetic.world import build_world
 

@@ -44,7 +44,7 @@ def test_iou():
 
 
 def test_shipped_start_fits_its_network():
-    from stages.reid.osnet import WIDTHS, OSNet
+    from stages.network.osnet import WIDTHS, OSNet
 
     state = torch.load(START_PATH, weights_only=True, map_location="cpu")
     OSNet(WIDTHS["osnet_x0_25"]).load_state_dict(state)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from data.synthetic.appearance import PATTERNS
 from data.synthetic.cameras import (
     HEIGHT,
     SITE_CAMERAS,
@@ -15,7 +16,6 @@ from data.synthetic.cameras import (
     walkway_curve,
     walkway_length_m,
 )
-from data.synthetic.people import PATTERNS
 from data.synthetic.world import (
     CUT_UTC,
     FPS,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from data.digest import content_digest, file_digest, folder_digest
+from data.file_digest import content_digest, file_digest, folder_digest
 from data.videos import expand_videos
 from pipeline.errors import UserError
 
@@ -74,7 +74,7 @@ def test_a_remembered_digest_is_not_read_again(tree: Path, monkeypatch: pytest.M
     def never(_: Path) -> str:
         raise AssertionError("read again")
 
-    monkeypatch.setattr("data.digest.content_digest", never)
+    monkeypatch.setattr("data.file_digest.content_digest", never)
     assert file_digest(path, memory) == first
 
 

@@ -102,7 +102,7 @@ def jpeg(width: int, height: int) -> bytes:
 @functools.cache
 def checkpoint() -> bytes:
     """One of ours: an OSNet from random weights."""
-    from stages.reid import backbone
+    from stages.network import backbone
 
     with tempfile.TemporaryDirectory() as folder:
         backbone.save(backbone.build("osnet_x0_25", "random", 0, (32, 16)), Path(folder) / "w.pth")
@@ -123,7 +123,7 @@ def exported(folder: Path) -> Path:
     """A run as far as `embed` and `search` look at it: its network, and a gallery of one tracklet."""
     from pipeline import schema
     from pipeline.manifests import GALLERY
-    from stages.reid import gallery
+    from stages.search import gallery
 
     export = folder / "run" / "export"
     export.mkdir(parents=True)

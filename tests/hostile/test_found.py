@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from camera_topology import site
-from data import judgements
+from data import pair_annotations
 from data.datasets import benchmark
 from data.datasets.mot import find_mot, read_mot
 from data.datasets.truth import read_cvat, read_truth
@@ -23,8 +23,8 @@ from data.videos import expand_videos
 from pipeline import config, graph
 from pipeline.errors import UserError, one_line, shown
 from stages.detectors.precomputed import is_precomputed, read_detections
-from stages.reid import backbone
-from stages.reid.use import picture_paths
+from stages.network import backbone
+from stages.search.query import picture_paths
 from tests.hostile.cases import ID, MSMT, changed, checkpoint, coco, cvat, jpeg, parquet, png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,7 +282,7 @@ def test_a_picture_of_a_thousand_million_pixels_takes_no_memory(
 ) -> None:
     written(tmp_path, "a.jpg", made())
     code = (
-        "import re, sys; from pathlib import Path; from stages.reid.use import _decoded\n"
+        "import re, sys; from pathlib import Path; from stages.search.query import _decoded\n"
         "try: _decoded(Path(sys.argv[1]))\n"
         "except ValueError as error: print(error)\n"
         # Not ru_maxrss, which a process has from the one that started it.
@@ -327,7 +327,7 @@ def test_links_out_of_the_folder_are_the_user_s_own(tmp_path: Path) -> None:
                                   '{"kind": "link", "a": "a\\u0000", "b": "b", "answer": "same"}'])  # fmt: skip
 def test_answers(tmp_path: Path, line: str) -> None:
     path = written(tmp_path, "answers.jsonl", f"{line}\n{{}}\n")
-    refused(lambda: judgements.links(path), "answers.jsonl", "line 1")
+    refused(lambda: pair_annotations.links(path), "answers.jsonl", "line 1")
 
 
 # published benchmarks ---------------------------------------------------------------------------------------------------

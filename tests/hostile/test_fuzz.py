@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from camera_topology import site
-from data import judgements
+from data import pair_annotations
 from data.datasets.mot import LARGEST, read_mot
 from data.datasets.truth import read_cvat, read_truth
 from data.video import UnreadableVideo, probe
@@ -29,8 +29,8 @@ from pipeline import config, graph, schema, yaml_text
 from pipeline.errors import UserError, one_line
 from pipeline.manifests import DETECTIONS
 from stages.detectors.precomputed import read_detections
-from stages.reid import backbone
-from stages.reid.use import _decoded
+from stages.network import backbone
+from stages.search.query import _decoded
 from tests.camera_topology.test_site import GOOD
 from tests.hostile.cases import ID, checkpoint, coco, cvat, film, jpeg
 
@@ -226,7 +226,7 @@ ANSWER = b'{"at": "2026", "kind": "link", "a": "x", "b": "y", "answer": "same"}\
 @fuzz
 @given(broken(ANSWER * 2, ANSWER + b'{"at": "2026", "undo": true}\n' + ANSWER))
 def test_answers(data: bytes) -> None:
-    for a, b, same in attempt("answers.jsonl", data, judgements.links) or []:
+    for a, b, same in attempt("answers.jsonl", data, pair_annotations.links) or []:
         assert a < b and isinstance(same, bool)
         (a + b).encode()
 

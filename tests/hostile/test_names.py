@@ -14,14 +14,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data import judgements
+from data import pair_annotations
 from data.datasets.mot import read_mot
-from data.judgements import Judgement
+from data.pair_annotations import Judgement
 from data.spreadsheet import cell
 from pipeline.manifests import BOXES, TRACKLETS, VIDEOS
-from stages.evaluation.table import empty_metrics
+from stages.annotation.server import PAGE, Session, export, server
+from stages.evaluation.text_table import empty_metrics
 from stages.identify import mot_name, write_files
-from stages.judging.server import PAGE, Session, export, server
 from stages.report import STAGE
 from stages.reporting.card import model_card
 from tests.report_world import TRUTH, make_run
@@ -171,7 +171,7 @@ def test_plain_cells_stay_as_they_are() -> None:
 
 
 def test_exported_answers_hold_no_formula(tmp_path: Path) -> None:
-    judgements.answer(tmp_path / "answers.jsonl", Judgement("link", "=a", "=b", "same"))
+    pair_annotations.answer(tmp_path / "answers.jsonl", Judgement("link", "=a", "=b", "same"))
     export(tmp_path / "answers.jsonl", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().splitlines()[1] == "link,'=a,'=b,same"
 
@@ -195,7 +195,13 @@ def listening(tmp_path: Path) -> Iterator[tuple[Session, int]]:
         {"tracklet_id": ["a", "b"], "camera_id": [CAMERAS[0], CLOSING], "t_start_us": 0, "t_end_us": 1}
     ).set_index("tracklet_id")
     session = Session(
-        tmp_path, tmp_path / judgements.PLACE, tracklets, {}, [("a", "b")], [("a", "b")], threading.Lock()
+        tmp_path,
+        tmp_path / pair_annotations.PLACE,
+        tracklets,
+        {},
+        [("a", "b")],
+        [("a", "b")],
+        threading.Lock(),
     )
     with server(session, 0) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from data import painting, purged
+from data import redaction, redaction_list
 from data.video import read_frames
 from pipeline import purge
 from pipeline.__main__ import main
@@ -174,7 +174,7 @@ def test_a_purged_person_stays_away(run, capsys):
     command(run, *numbers)  # after a kill, say
     assert "nothing was left to remove" in capsys.readouterr().out
     command(run, *numbers_of(run, GONE[1:]))
-    assert len(purged.read(run / purged.PLACE)) == 4
+    assert len(redaction_list.read(run / redaction_list.PLACE)) == 4
     # Another tracker finds the same people in the same places.
     assert main(["run", "--run", str(run), "--set", f"track.max_gap_s=1.7 {LIGHT}"]) == 0
     assert people_shown(run, (1, *GONE)) == {1}
@@ -185,7 +185,7 @@ def test_a_purged_person_stays_away(run, capsys):
     assert len(gallery) == 8
     assert json.loads((run / "evaluate" / "metrics.json").read_text())["people"]["queries"] == 4
     command(run)
-    assert showing_people(run) == [] and len(purged.read(run / purged.PLACE)) == 4
+    assert showing_people(run) == [] and len(redaction_list.read(run / redaction_list.PLACE)) == 4
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -220,10 +220,10 @@ def test_what_cannot_be_purged_is_one_sentence(run, tmp_path):
     ):  # fmt: skip
         with pytest.raises(UserError, match=sentence):
             command(run, *numbers)
-    assert not (run / purged.PLACE).exists() and (run / "report" / "index.html").exists()
+    assert not (run / redaction_list.PLACE).exists() and (run / "report" / "index.html").exists()
     with pytest.raises(UserError, match=r"no request\.json"):
         command(tmp_path)
-    (run / purged.PLACE).write_text("[{]")
+    (run / redaction_list.PLACE).write_text("[{]")
     with pytest.raises(UserError, match="damaged"):
         command(run, 1)
     (run / "identify" / "identities.parquet").unlink()
@@ -245,7 +245,7 @@ def test_a_run_under_way_is_not_purged(run):
 
 
 def a_piece(frames=(10, 20), boxes=((0, 0, 10, 20), (100, 0, 110, 20))):
-    return purged.Piece("digest", "t", list(frames), [list(b) for b in boxes])
+    return redaction_list.Piece("digest", "t", list(frames), [list(b) for b in boxes])
 
 
 def test_boxes_of_a_purged_person_are_left_out_wherever_they_are_between_two_frames():
@@ -260,11 +260,11 @@ def test_boxes_of_a_purged_person_are_left_out_wherever_they_are_between_two_fra
     ]
     boxes = pd.DataFrame(rows, columns=["video_id", "frame", "x1"]).assign(y1=0.0, y2=20.0)
     boxes["x2"] = boxes.x1 + 10.0
-    kept = painting.without(boxes, {"v": [a_piece()]})
+    kept = redaction.without(boxes, {"v": [a_piece()]})
     assert list(zip(kept.video_id, kept.frame, kept.x1, strict=True)) == [
         ("v", 9, 0), ("v", 15, 0), ("v", 15, 60), ("w", 15, 50),
     ]  # fmt: skip
-    assert painting.without(boxes, {}) is boxes
+    assert redaction.without(boxes, {}) is boxes
 
 
 def test_the_truth_says_who_a_purged_tracklet_shows():
@@ -273,14 +273,14 @@ def test_the_truth_says_who_a_purged_tracklet_shows():
         columns=["video_id", "frame", "pid", "x1"],
     ).assign(y1=0.0, y2=20.0)
     truth["x2"] = truth.x1 + 10.0
-    assert painting.persons(truth, {"v": [a_piece()]}) == {1}
-    assert painting.persons(truth, {}) == painting.persons(truth, {"x": [a_piece()]}) == set()
+    assert redaction.persons(truth, {"v": [a_piece()]}) == {1}
+    assert redaction.persons(truth, {}) == redaction.persons(truth, {"x": [a_piece()]}) == set()
 
 
 def test_others_keep_their_part_of_a_frame(site):
     video = next((site / "videos").glob("east*"))
     piece = a_piece((5, 6), ((-30, 10, 20, 60), (150, 80, 400, 200)))
-    plain, grey = list(read_frames(video)), list(painting.painted(read_frames(video), [piece]))
+    plain, grey = list(read_frames(video)), list(redaction.painted(read_frames(video), [piece]))
     assert [f.index for f in plain] == [f.index for f in grey]
     assert [f.media_time_s for f in plain] == [f.media_time_s for f in grey]
     for frame in (4, 7):
@@ -298,10 +298,10 @@ def test_the_list_holds_a_piece_once_and_a_box_half_a_second_longer(tmp_path):
         columns=["tracklet_id", "video_id", "frame", "x1", "y1", "x2", "y2"],
     )
     videos = pd.DataFrame({"video_id": ["v", "w"], "digest": ["a", "b"], "fps": [10.0, 10.0]})
-    (piece,) = painting.pieces_of(boxes, videos)
+    (piece,) = redaction.pieces_of(boxes, videos)
     assert piece.frames == [0, 3, 40, 45] and piece.boxes[0] == piece.boxes[1] == [1, 2, 10, 30]
     assert piece.boxes[2] == piece.boxes[3] == [5, 6, 12, 34]
     for _ in range(2):
-        purged.add(tmp_path / "purged.json", [piece])
-    assert purged.read(tmp_path / "purged.json") == [piece]
-    assert purged.of_videos([piece], videos) == {"v": [piece]}
+        redaction_list.add(tmp_path / "purged.json", [piece])
+    assert redaction_list.read(tmp_path / "purged.json") == [piece]
+    assert redaction_list.of_videos([piece], videos) == {"v": [piece]}

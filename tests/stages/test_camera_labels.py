@@ -6,7 +6,7 @@ import pandas as pd
 from pipeline import schema
 from pipeline.manifests import CAMERA_LABELS
 from stages.camera_labels import tracklet_labels
-from stages.reid.training_part import as_labelled
+from stages.training.training_part import as_labelled
 
 S = 1_000_000
 

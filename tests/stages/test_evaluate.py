@@ -195,7 +195,7 @@ def test_variable_frame_rate_is_kept() -> None:
 def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Path]]:
     """What a chain without an error would have written, but for one wrong link and one missing tracklet."""
     from data.crops import cut_boxes
-    from stages.reid import backbone
+    from stages.network import backbone
 
     truth = schema.read(GROUND_TRUTH, truth_of(site, site / "gt") / GROUND_TRUTH.file)
     videos = schema.read(VIDEOS, site / "ingest" / VIDEOS.file)

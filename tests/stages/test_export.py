@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from stages.reid import backbone, deploy, gallery
-from stages.reid.evidence import Appearance
-from stages.reid.same_person import Calibration, reliability
+from stages.association.evidence import Appearance
+from stages.association.same_person import Calibration, reliability
+from stages.network import backbone, deploy
+from stages.search import gallery
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_file_to_pass_on_tells_no_folder_of_this_machine(network, tmp_path, wr
     written = (tmp_path / file).read_bytes()
     for word in (
         str(Path(__file__).resolve().parents[2]),
-        "stages/reid",
+        "stages/network",
         "site-packages",
         str(tmp_path),
         ".py",
@@ -101,7 +102,7 @@ def test_reliability_counts_every_pair_once():
 
 def test_a_picture_is_farther_from_its_person_than_a_tracklet_is():
     """Tracklet means with noise, and single pictures with more of it: both distributions are found."""
-    from stages.reid.evidence import Matches, picture_appearance
+    from stages.association.evidence import Matches, picture_appearance
 
     rng = np.random.default_rng(0)
     unit = lambda x: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)  # noqa: E731

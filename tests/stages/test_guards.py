@@ -17,8 +17,8 @@ from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.schema import write
 from stages import methods
 from stages.methods import Footage
-from stages.reid import backbone
-from stages.reid.images import CropStore
+from stages.network import backbone
+from stages.network.images import CropStore
 
 SIZE = (32, 16)
 FRAMES = 6
@@ -145,7 +145,7 @@ def test_more_tracklets_than_memory_holds_pairs_of_is_a_sentence(
     from typing import Any, cast
 
     from stages import associate
-    from stages.reid import time_prior
+    from stages.association import time_prior
 
     monkeypatch.setattr(time_prior, "memory_bytes", lambda: 120 * 9**2)
     tracklets = pd.DataFrame({"tracklet_id": [f"t{i}" for i in range(10)]})

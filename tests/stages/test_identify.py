@@ -8,10 +8,7 @@ from hypothesis import strategies as st
 from data.datasets.mot import read_mot
 from pipeline import schema
 from pipeline.manifests import BOXES, IDENTITIES, TRACKLETS, VIDEOS
-from stages.identify import IdentifyConfig, write_files
-from stages.reid import health
-from stages.reid.association import first_member_labels
-from stages.reid.evidence import (
+from stages.association.evidence import (
     Appearance,
     appearance_matches,
     background,
@@ -20,8 +17,11 @@ from stages.reid.evidence import (
     pair_evidence,
     surprise,
 )
-from stages.reid.grouping import confidences, identify, weigh
-from stages.reid.time_prior import TimePrior
+from stages.association.grouping import confidences, identify, weigh
+from stages.association.pairing import first_member_labels
+from stages.association.time_prior import TimePrior
+from stages.identify import IdentifyConfig, write_files
+from stages.validation import label_free
 from tests.tables import whole_files
 
 
@@ -248,7 +248,7 @@ def test_precision_of_matches_is_estimated_without_labels():
         table, _, features, _, log_prior, possible = walkway(5, people=60, noise=noise, every_s=12)
         camera = table.camera.to_numpy()
         features = centred(features, camera_centres(features, camera))
-        found = health.time_fitting_matches(features, camera, log_prior, possible)
+        found = label_free.time_fitting_matches(features, camera, log_prior, possible)
         pid = table.pid.to_numpy()
         true = (pid[found.pairs[:, 0]] == pid[found.pairs[:, 1]]).mean()
         assert low <= found.precision <= high and abs(found.precision - true) < 0.35
@@ -259,7 +259,7 @@ def test_better_networks_have_better_signals():
     for noise in (0.3, 1.5, 30.0):
         table, _, features, _, log_prior, possible = walkway(5, people=60, noise=noise, every_s=12)
         arguments = (features, table.camera.to_numpy(), log_prior, possible)
-        rows.append((health.true_matches_per_tracklet(*arguments), health.prior_lift(*arguments)))
+        rows.append((label_free.true_matches_per_tracklet(*arguments), label_free.prior_lift(*arguments)))
     for good, middling, bad in zip(*rows, strict=True):
         assert good > middling > bad
     assert abs(rows[2][1]) < 4  # blind matches stand nowhere above shuffled times
@@ -268,8 +268,10 @@ def test_better_networks_have_better_signals():
 def test_signals_are_nan_where_there_is_nothing_to_match():
     table, _, features, _, log_prior, possible = walkway(0, cameras=1)
     arguments = (features, table.camera.to_numpy(), log_prior, possible)
-    assert np.isnan(health.true_matches_per_tracklet(*arguments)) and np.isnan(health.prior_lift(*arguments))
-    assert np.isnan(health.split_rank1_hard(np.ones((3, 4)), np.zeros(3, int), np.arange(3)))
+    assert np.isnan(label_free.true_matches_per_tracklet(*arguments)) and np.isnan(
+        label_free.prior_lift(*arguments)
+    )
+    assert np.isnan(label_free.split_rank1_hard(np.ones((3, 4)), np.zeros(3, int), np.arange(3)))
     none = appearance_matches(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0))
     assert len(none.pairs) == 0
 
@@ -278,17 +280,17 @@ def test_split_rank1_of_single_crops():
     rng = np.random.default_rng(0)
     who, t = np.repeat(np.arange(6), 12), np.tile(np.arange(12), 6)
     features = unit(np.eye(8)[who] + 0.05 * rng.normal(size=(72, 8)))
-    assert health.split_rank1_hard(features, who, t) == 1.0
+    assert label_free.split_rank1_hard(features, who, t) == 1.0
     # Everybody looks like the next one in the second half of their tracklet.
     changed = unit(np.eye(8)[(who + (t >= 6)) % 6] + 0.05 * rng.normal(size=(72, 8)))
-    assert health.split_rank1_hard(changed, who, t) == 0.0
-    assert health.split_rank1_hard(np.ones((72, 8)), who, t) == 0.0  # a collapsed network
+    assert label_free.split_rank1_hard(changed, who, t) == 0.0
+    assert label_free.split_rank1_hard(np.ones((72, 8)), who, t) == 0.0  # a collapsed network
     order = rng.permutation(72)
-    assert health.split_rank1_hard(changed[order], who[order], t[order]) == 0.0
+    assert label_free.split_rank1_hard(changed[order], who[order], t[order]) == 0.0
 
 
 def test_select_rounds():
-    select = health.select_rounds
+    select = label_free.select_rounds
     nan = float("nan")
     assert select([-1, 0, 1, 2, 3], [0.1, 0.3, 0.5, 0.45, 0.2], 0.8) == [
         2,
@@ -304,8 +306,8 @@ def test_select_rounds():
 
 
 def test_the_mean_of_networks(tmp_path):
-    from stages.reid import backbone
-    from stages.reid.averaging import mean_network
+    from stages.network import backbone
+    from stages.training.averaging import mean_network
 
     paths = []
     for seed in (1, 2):
@@ -389,7 +391,7 @@ def coloured_run(tmp_path, cameras, people=6):
     from pipeline.manifests import CROPS, MODEL
     from pipeline.stage import Context
     from stages import identify as stage
-    from stages.reid import backbone
+    from stages.network import backbone
 
     rng = np.random.default_rng(0)
     colours = rng.integers(30, 226, (people, 2, 3))
@@ -471,7 +473,7 @@ def test_the_stage_runs_on_a_run_folder(tmp_path, cameras):
 
 def test_a_clock_that_was_assumed_says_nothing_by_the_file(tmp_path, monkeypatch):
     from camera_topology.site import load
-    from stages.reid.time_prior import dense_prior
+    from stages.association.time_prior import dense_prior
 
     file = tmp_path / "site.yaml"
     file.write_text("cameras: [{id: c0}, {id: c1}, {id: c2}]\nlinks: [{from: c0, to: c1, distance_m: 75}]\n")
@@ -482,7 +484,7 @@ def test_a_clock_that_was_assumed_says_nothing_by_the_file(tmp_path, monkeypatch
     pair = np.ix_(camera == 0, camera == 1)
     assert np.ptp(trusted.log_prior[pair]) > 1
     # What is learned from looks needs no file, and is another matter: test_learned_times.
-    monkeypatch.setattr("stages.reid.evidence.learned_times", lambda *_: None)
+    monkeypatch.setattr("stages.association.evidence.learned_times", lambda *_: None)
     for prior in (trusted, assumed):
         evidence = weigh(features, halves, tracklets, prior, IdentifyConfig(centre_cameras=False))
         d = np.linalg.norm(features[:, None] - features[None], axis=2)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camera_topology.schema import SiteFile
 from camera_topology.site import Site, load, without_file
+from camera_topology.site_schema import SiteFile
 from data.videos import expand_videos
 from pipeline import schema
 from pipeline.errors import UserError

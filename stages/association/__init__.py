@@ -1,0 +1,1 @@
+"""Who is who: priors as evidence, calibration, clustering, links and the number of people."""

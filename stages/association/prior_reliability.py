@@ -1,0 +1,57 @@
+"""How far the site file is believed about each way, judged by the people who walked it.
+
+Matches by looks do not know what the file says. For each directed way that it describes, their times are held against two
+accounts: the file's, and what is learned from all matches (`stages.association.learned_times`). The ratio of the two likelihoods says
+which account fits; a file that is right about its other ways is believed longer about this one. A way that is called forbidden
+predicts that all matches on it are wrong ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from camera_topology.prior import came_first
+from stages.association.pairing import Bools, Floats
+
+Matrix = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+_BELIEF = 0.9  # share of ways that a file is right about, before anybody walked
+_BELIEF_WAYS = 2.0  # ways that this assumption weighs
+# One person is in several matches, so two of them tell about as much as one.
+_MATCHES_PER_WITNESS = 2.0
+
+
+def directed_ways(
+    camera: npt.NDArray[np.generic], t_start_s: Floats, t_end_s: Floats
+) -> tuple[list[str], Codes]:
+    """Camera names (K,), and (N, N) the way of each pair of tracklets: from × K + to, from the one that was seen first."""
+    names, codes = np.unique(np.asarray(camera), return_inverse=True)
+    forth = t_start_s[None, :] - t_end_s[:, None]
+    a, b = codes[:, None], codes[None, :]
+    first = came_first(forth, forth.T, a, b)
+    return [str(name) for name in names], np.where(first, a * len(names) + b, b * len(names) + a)
+
+
+def trust_in_file(
+    told: Matrix, learned: Matrix, way: Codes, shut: Bools, n_ways: int, wrong_share: float
+) -> Matrix:
+    """(W,) probability that the site file is right about each way.
+
+    Args:
+        told, learned: (M,) how much likelier the time of each match is for one person than for any two, by either account;
+            a match must not have vouched for itself.
+        way: (M,) number of its way. shut: (M,) whether the file says that nobody takes that way at all.
+        n_ways: W. wrong_share: share of matches that are two people.
+    """
+    by_file = np.where(shut, 1.0, (1 - wrong_share) * told + wrong_share)
+    by_people = (1 - wrong_share) * learned + wrong_share
+    factor = np.bincount(way, np.log(by_file / by_people) / _MATCHES_PER_WITNESS, n_ways)
+    walked = np.bincount(way, minlength=n_ways) > 0
+    belief = _BELIEF
+    for _ in range(100):
+        trust = expit(logit(belief) + factor)
+        belief = (trust[walked].sum() + _BELIEF * _BELIEF_WAYS) / (walked.sum() + _BELIEF_WAYS)
+    return np.asarray(trust, np.float64)

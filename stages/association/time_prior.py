@@ -1,0 +1,106 @@
+"""What time and place say of every pair of a few thousand tracklets, as dense tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from camera_topology.feet import Feet
+    from camera_topology.site import Site
+
+
+# Of all that weighs the same pairs (`stages.association.evidence`), at most at once; measured at 2,000 and 4,000 tracklets.
+_BYTES_A_PAIR = 120
+_BLOCK_PAIRS = 1 << 20
+
+
+class TimePrior(NamedTuple):
+    """What the site file and the clocks say of every pair of N tracklets, all (N, N).
+
+    log_prior: spatio-temporal, across cameras, with peak 0 (links' weights left out). possible: False where they cannot be one person. ruled_out: where
+    they could, but for the site file's word on the way between their cameras. told: where it says anything of them. reentry_s: usual gap between two tracklets of one
+    person in one camera, None where the file does not say.
+    """
+
+    log_prior: npt.NDArray[np.float64]
+    possible: npt.NDArray[np.bool_]
+    ruled_out: npt.NDArray[np.bool_]
+    told: npt.NDArray[np.bool_]
+    reentry_s: float | None = None
+
+
+def dense_prior(
+    site: Site,
+    tracklets: pd.DataFrame,
+    clock_std_s: Mapping[str, float] | None = None,
+    feet: Feet | None = None,
+    sigma_share: float | None = 0.7,
+) -> TimePrior:
+    """What time and place say of every pair of tracklets (T, T).
+
+    clock_std_s: camera → uncertainty of its clock, s; feet, sigma_share: see `camera_topology.tracklet_prior`.
+
+    Raises:
+        UserError: tables of so many pairs do not fit into this machine's memory.
+    """
+    from camera_topology.prior import camera_clock_std_s, certain_negatives, same_day
+    from camera_topology.tracklet_prior import tracklet_prior
+
+    n = len(tracklets)
+    check_pairs_fit(
+        n,
+        "to weigh every two of them",
+        'take less of the recordings at a time: SET="ingest.start=… ingest.end=…"',
+    )
+    camera = tracklets.camera_id.to_numpy()
+    start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
+    log_prior, possible = np.zeros((n, n)), ~np.eye(n, dtype=bool)
+    ruled_out, told = np.zeros((n, n), bool), np.zeros((n, n), bool)
+    for rows in np.array_split(np.arange(n), max(1, n * n // _BLOCK_PAIRS)):
+        later = np.arange(n)[None, :] > rows[:, None]
+        i, j = np.nonzero(later & (camera[rows][:, None] != camera[None, :]))
+        i = rows[i]
+        prior = tracklet_prior(
+            site, camera, start, end, i, j, feet=feet, clock_std_s=clock_std_s, sigma_share=sigma_share
+        )
+        log_prior[i, j] = log_prior[j, i] = prior.log_time
+        possible[i, j] = possible[j, i] = prior.gate
+        ruled_out[i, j] = ruled_out[j, i] = prior.ruled_out
+        told[i, j] = told[j, i] = prior.told
+    if n:
+        own = np.array([camera_clock_std_s(site, c, clock_std_s) for c in camera])
+        possible &= same_day(site, start[:, None], start[None, :], np.hypot(own[:, None], own[None, :]))
+        a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
+        possible[a, b] = possible[b, a] = False
+        ruled_out[a, b] = ruled_out[b, a] = False
+    return TimePrior(log_prior, possible, ruled_out, told, site.reentry_s)
+
+
+def check_pairs_fit(count: int, what: str, instead: str) -> None:
+    """Raise UserError where what is asked of all pairs of ``count`` tracklets needs more memory than this machine has."""
+    needed, there = _BYTES_A_PAIR * count**2, memory_bytes()
+    if needed > there:
+        raise UserError(
+            f"{count:,} tracklets: {what} takes some {needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f}; {instead}."
+        )
+
+
+def memory_bytes() -> int:
+    """All memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def untimed(prior: TimePrior, keep_gate: bool) -> TimePrior:
+    """The same pairs with nothing known of walking times; ``keep_gate``: what the site file rules out stays ruled out."""
+    nothing = np.zeros(prior.possible.shape, bool)
+    possible = prior.possible if keep_gate else prior.possible | prior.ruled_out
+    return TimePrior(np.zeros(prior.log_prior.shape), possible, nothing, nothing, prior.reentry_s)

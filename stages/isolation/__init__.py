@@ -1,0 +1,1 @@
+"""Cutting tracklets that changed persons (TMC, intra-tracklet isolation)."""

@@ -1,1 +1,0 @@
-"""Re-identification parts: networks, features, losses, clustering, association. Methods and stages call them."""

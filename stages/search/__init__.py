@@ -1,0 +1,1 @@
+"""A finished run used: embed images, search for a person."""

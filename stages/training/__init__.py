@@ -1,0 +1,1 @@
+"""Training: samplers, losses, augmentation and the loop. Methods call them."""
