@@ -144,7 +144,9 @@ def noisy_base(base: Path, rates: str) -> Path:
     """A copy of the base whose tracklets of the training time are the true ones, made as bad as the rates say."""
     copy = copy_run(base, base.parent / f"{base.name}-noise-{rates}")
     runner, _ = open_run(parser().parse_args(["run", "--run", str(copy)]))
-    if json.loads((copy / "track" / "receipt.json").read_text(encoding="utf-8"))["notes"].get("substituted"):
+    if json.loads((copy / "track" / "receipt.json").read_text(encoding="utf-8"))["metadata"].get(
+        "substituted"
+    ):
         return copy
     made = noisy_tables(base, runner.sources.cut[0], *map(float, rates.split("_")))
     with runner.lock():

@@ -174,11 +174,11 @@ def make(folder: Path, tracklets: int, days: int, seed: int = 0) -> None:
     np.savez(folder / "world.npz", camera=camera[order], start=start, end=end, walk=new[walk[order]])
     np.save(folder / "ways.npy", ways)
     person = np.repeat(np.arange(people), visits)[order]
-    looks = rng.normal(size=(people, DIM)).astype(np.float16)
+    appearance = rng.normal(size=(people, DIM)).astype(np.float16)
     features = np.lib.format.open_memmap(folder / "features.npy", "w+", np.float16, (tracklets, DIM))
     for begin in range(0, tracklets, 1 << 16):
         some = person[begin : begin + (1 << 16)]
-        features[begin : begin + len(some)] = looks[some] + 1.2 * rng.normal(size=(len(some), DIM))
+        features[begin : begin + len(some)] = appearance[some] + 1.2 * rng.normal(size=(len(some), DIM))
     features.flush()
 
 

@@ -61,7 +61,7 @@ def main() -> None:
 
 def over_worlds(
     count: int,
-    wrong_share: float = 0.2,
+    wrong_fraction: float = 0.2,
     draws: int = 100,
     world: Callable[[int, Rng], Network] = one_clock_off,
 ) -> dict[str, float]:
@@ -73,7 +73,7 @@ def over_worlds(
         network = world(seed, rng)
         walks = true_walks(network)
         bound, rate_bound = bounds_of(walks, "cam01")
-        wrong = rng.random(len(walks)) < wrong_share
+        wrong = rng.random(len(walks)) < wrong_fraction
         walks.loc[wrong, "seconds"] = rng.uniform(-20, 900, wrong.sum())
         found = clock_offsets(walks, "cam01", seed=seed, draws=draws)
         middle_s, end_s = found.middle_s, found.middle_s + found.half_s

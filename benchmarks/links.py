@@ -24,7 +24,7 @@ from benchmarks.result import finish, machine
 from camera_topology.discovery import discover_links
 from camera_topology.site import without_file
 from data.synthetic.network import Network, NetworkSettings, build_network
-from stages.association.grouping import GroupingConfig, identify, weigh
+from stages.association.grouping import GroupingConfig, identify, score_pairs
 from stages.association.time_prior import dense_prior
 from stages.topology.learn import walks
 
@@ -56,7 +56,7 @@ def main() -> None:
                 for n in networks
             ]
             for whose, people, ways in (
-                ("tool", tools, discovered), ("truth", true, discovered), ("tool, by share", tools, by_share),
+                ("tool", tools, discovered), ("truth", true, discovered), ("tool, by share", tools, by_fraction),
             ):  # fmt: skip
                 scores = np.array([scores_of(n, ways(w)) for n, w in zip(networks, people, strict=True)])
                 shown = {m: spread(column) for m, column in zip(MEASURES, scores.T, strict=True)}
@@ -79,7 +79,7 @@ def put_together(network: Network) -> pd.DataFrame:
     prior = dense_prior(without_file(network.cameras), network.tracklets, dict.fromkeys(network.cameras, 0.5))
     none = np.zeros((0, network.features.shape[1]))
     halves = none, none, np.zeros(0, np.int64)
-    evidence = weigh(network.features, halves, network.tracklets, prior, GroupingConfig())
+    evidence = score_pairs(network.features, halves, network.tracklets, prior, GroupingConfig())
     return identify(network.tracklets, evidence.log_odds)
 
 
@@ -87,7 +87,7 @@ def discovered(found: pd.DataFrame) -> Ways:
     return {(link.from_, link.to) for link in discover_links(found) if link.exists}
 
 
-def by_share(found: pd.DataFrame) -> Ways:
+def by_fraction(found: pd.DataFrame) -> Ways:
     """Ways that at least five walks took, and three in a hundred of all that begin or end at the busier camera."""
     counts = Counter(zip(found.from_, found.to, strict=True))
     at = Counter([*found.from_, *found.to])

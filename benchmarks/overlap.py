@@ -23,7 +23,7 @@ from benchmarks.result import finish, machine
 from benchmarks.site_files import site_of
 from camera_topology.site import Site, without_file
 from stages.association.foot_points import feet_of
-from stages.association.grouping import GroupingConfig, identify, weigh
+from stages.association.grouping import GroupingConfig, identify, score_pairs
 from stages.association.time_prior import dense_prior
 
 FOOTAGE = Path("../shared/footage/ucla-campus")
@@ -119,11 +119,11 @@ def score(
     late_us = np.where(tracklets.camera_id == "HC4", late_s * 1e6, 0).astype("int64")
     own = tracklets.assign(t_start_us=tracklets.t_start_us + late_us, t_end_us=tracklets.t_end_us + late_us)
     shown = boxes.assign(t_utc_us=boxes.t_utc_us + np.where(boxes.camera_id == "HC4", int(late_s * 1e6), 0))
-    features = looks(tracklets, noise, seed)
+    features = appearance(tracklets, noise, seed)
     prior = dense_prior(site, own, dict.fromkeys(VIEWS, 0.1), feet_of(site, own, shown))
     none = np.zeros((0, features.shape[1]))
     config = GroupingConfig.model_validate({"prior": "evidence" if times else "off"})
-    evidence = weigh(features, (none, none, np.zeros(0, np.int64)), own, prior, config)
+    evidence = score_pairs(features, (none, none, np.zeros(0, np.int64)), own, prior, config)
     identity = identify(own, evidence.log_odds).set_index("tracklet_id").identity[own.tracklet_id].to_numpy()
     camera = own.camera_id.to_numpy(str)
     two = np.isin(camera, ("HC3", "HC4"))
@@ -133,7 +133,7 @@ def score(
     )
 
 
-def looks(tracklets: pd.DataFrame, noise: float, seed: int, size: int = 64) -> Any:
+def appearance(tracklets: pd.DataFrame, noise: float, seed: int, size: int = 64) -> Any:
     """(T, D) of unit length: the person's own vector, and noise."""
     rng = np.random.default_rng(seed)
     people, which = np.unique(tracklets.pid, return_inverse=True)

@@ -237,7 +237,7 @@ def ingested(folder: Path, work: Path) -> Any:
     context = Context(
         settings=ingest.IngestConfig.model_validate({}), run_dir=work, out=out, seed=0, device="cpu",
         sources={"videos": expand_videos(str(folder)), "site": without_file([])},
-        inputs={}, outputs={"videos": VIDEOS}, piece_parts={"stage": "ingest"},
+        inputs={}, outputs={"videos": VIDEOS}, shard_key_parts={"stage": "ingest"},
     )  # fmt: skip
     ingest.run(context)
     return schema.read(VIDEOS, out / VIDEOS.file).sort_values(["t_start_us", "video_id"], ignore_index=True)

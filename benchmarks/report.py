@@ -69,7 +69,7 @@ def site(run_dir: Path, seed: int = 0) -> pages.Findings:
             "video_id": [f"{c}_v" for c in CAMERAS], "camera_id": CAMERAS, "path": [f"/gone/{c}.mp4" for c in CAMERAS],
             "digest": "0", "status": "ok", "t_start_us": DAY_US, "t_end_us": DAY_US + 86_400 * S, "frames": 864_000,
             "width": 1920, "height": 1080, "fps": 10.0, "time_source": "name", "clock_scale": 1.0, "time_std_s": 0.5, "note": "",
-            "t_from_us": DAY_US, "t_until_us": DAY_US + 86_400 * S, "stamped_fps": 10.0, "grey_share": 0.0, "damaged": 0,
+            "t_from_us": DAY_US, "t_until_us": DAY_US + 86_400 * S, "stamped_fps": 10.0, "grey_fraction": 0.0, "damaged": 0,
             "repaired_times": 0, "whole": True,
         }
     )  # fmt: skip

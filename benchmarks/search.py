@@ -37,7 +37,7 @@ def main() -> None:
     asked = pd.concat(
         [
             pd.read_parquet(path).assign(shard=str((path.parent / "crops.tar").relative_to(RUN)))
-            for path in sorted((RUN / "pieces" / "evaluate").glob("*/crops.parquet"))
+            for path in sorted((RUN / "shard_cache" / "evaluate").glob("*/crops.parquet"))
         ],
         ignore_index=True,
     )

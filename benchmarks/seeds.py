@@ -101,7 +101,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, list[float | None]]:
         ("tracking", "idf1"), ("tracking", "purity"), ("identities", "hota"), ("tracking", "hota"),
     ):  # fmt: skip
         rows[f"{part} {key}"] = [r[part][key] for r in results]
-    for name, part in (("final / supervised", "share_of_supervised"), ("gap closed", "gap_closed")):
+    for name, part in (("final / supervised", "fraction_of_supervised"), ("gap closed", "gap_closed")):
         for key in ("rank1", "mean_ap"):
             rows[f"{name}, {key}"] = [(r.get(part) or {}).get(key) for r in results]
     return {name: values for name, values in rows.items() if any(v is not None for v in values)}

@@ -55,9 +55,9 @@ def states(cell: dict[str, Any]) -> Run:
     """The start and the rounds of one run: signals, rank1, mean_ap."""
     truth = {"start": cell["start"], **{f"round-{r['round']}": r for r in cell["rounds"]}}
     return [
-        {**s, **{k: truth[s["state"]][k] for k in ("rank1", "mean_ap")}}
+        {**s, **{k: truth[s["checkpoint"]][k] for k in ("rank1", "mean_ap")}}
         for s in cell["signals"]
-        if s["state"] in truth
+        if s["checkpoint"] in truth
     ]
 
 

@@ -26,7 +26,7 @@ from camera_topology.site_schema import SiteFile
 from data.tracklet_rows import evenly
 from pipeline import schema
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, IDENTITIES, TRACKLETS, VIDEOS
-from stages.association.grouping import GroupingConfig, halves, identify, weigh
+from stages.association.grouping import GroupingConfig, halves, identify, score_pairs
 from stages.association.time_prior import dense_prior
 from stages.evaluation.matching import persons_of
 from stages.network.embedding import cached_features, tracklet_features
@@ -89,7 +89,7 @@ def measure(run: Path, checkpoint: Path) -> Iterator[dict[str, str]]:
         )
         prior = dense_prior(case.site, own, clocks)
         config = GroupingConfig.model_validate({"prior": "evidence" if case.times else "off"})
-        evidence = weigh(means, parts, own, prior, config)
+        evidence = score_pairs(means, parts, own, prior, config)
         found = identify(own, evidence.log_odds).set_index("tracklet_id").identity
         counts = pair_counts(found[own.tracklet_id].to_numpy(), pid, camera)
         off = counts if off is None else off

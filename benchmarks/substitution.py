@@ -106,7 +106,7 @@ def substitute(runner: Runner, node_id: str, tables: Tables) -> None:
         "fingerprint": runner.fingerprint(node),
         "outputs": {m.name: schema.content_digest(folder / m.file) for m in node.stage.outputs},
         "seconds": 0.0,
-        "notes": {"substituted": "by the truth"},
+        "metadata": {"substituted": "by the truth"},
         "sources_digest": runner.source_digest(node),
     }
     (folder / RECEIPT).write_text(json.dumps(receipt, default=str), encoding="utf-8")

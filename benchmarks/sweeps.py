@@ -42,7 +42,7 @@ from stages.training.training_part import before, clock_std_s
 
 METHODS = (os.environ.get("METHODS") or "tastr race reliable_soft tmc").split()
 SWEEPS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "tastr": {"k": (1, 2, 3, 4, 5, 6), "sigma_share": (0.3, 0.5, 0.7, 1.0)},
+    "tastr": {"k": (1, 2, 3, 4, 5, 6), "sigma_fraction": (0.3, 0.5, 0.7, 1.0)},
     "race": {
         "prediction": ("top_k_counts", "weight", "nearest", "agr"),
         "hull": (True, False),
@@ -52,7 +52,7 @@ SWEEPS: dict[str, dict[str, tuple[Any, ...]]] = {
         "smoothing_weight": (0.0, 0.01, 0.1, 1.0),
         "anchors": (10, 20, 30, 40, 50),
     },
-    "reliable_soft": {"reliable_share": (0.2, 0.4, 0.6, 0.8, 1.0), "min_cosine": (0.7, 0.8, 0.85, 0.9)},
+    "reliable_soft": {"reliable_fraction": (0.2, 0.4, 0.6, 0.8, 1.0), "min_cosine": (0.7, 0.8, 0.85, 0.9)},
     "tmc": {"eps": (None, 0.3, 0.4, 0.5, 0.6, 0.7)},
 }
 LABELS = ("label_precision", "label_recall", "label_f")

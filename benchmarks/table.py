@@ -189,10 +189,10 @@ def measure(base: Path, run: Path, method: str, sets: str, *words: str) -> dict[
     return {
         **{name: found["reid"][name] for name in ("start", "final", "supervised", "end_to_end")},
         "rounds": rounds,
-        "signals": found["label_free"]["states"],
+        "signals": found["label_free"]["checkpoints"],
         "labels": {k: found["association"][k] for k in ("precision", "recall", "f")},
         "identities_idf1": found["identities"]["idf1"],
-        "final_state": found["final_state"],
+        "final_checkpoint": found["final_checkpoint"],
         "tracklets": len(tracklets),
         "minutes": round(sum(found["seconds"].get(s, 0) for s in stages) / 60, 2),
         "machine": machine(),
@@ -257,7 +257,7 @@ def short(cell: dict[str, Any]) -> str:
     return (
         f"rank-1 {100 * start['rank1']:.1f} → {100 * final['rank1']:.1f} (rounds {rounds}), "
         f"mAP {100 * start['mean_ap']:.1f} → {100 * final['mean_ap']:.1f}, labels P, R, F {share}, "
-        f"{cell['minutes']:.1f} min, {cell['final_state']}"
+        f"{cell['minutes']:.1f} min, {cell['final_checkpoint']}"
     )
 
 

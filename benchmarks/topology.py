@@ -23,7 +23,7 @@ from benchmarks.site_files import Case, busiest_way, site_of, wrong_files
 from camera_topology.site import Site, without_file
 from data.synthetic.network import Network, NetworkSettings, build_network, site_values
 from stages.association.evidence import Evidence
-from stages.association.grouping import GroupingConfig, identify, weigh
+from stages.association.grouping import GroupingConfig, identify, score_pairs
 from stages.association.time_prior import dense_prior
 
 SEEDS = tuple(int(word) for word in (os.environ.get("SEEDS") or "0 1 2 3 4 5").split())
@@ -40,7 +40,7 @@ def main() -> None:
             for case in cases(network):
                 tracklets, evidence = weighed(network, case.site, case.times, case.late)
                 found.setdefault(case.name, []).append(score(tracklets, evidence))
-                doubts.setdefault(case.name, []).append(doubted(evidence.trust, case.wrong))
+                doubts.setdefault(case.name, []).append(doubted(evidence.prior_reliability, case.wrong))
     without = np.array(found["none"])[:, 2]
     rows = []
     for name, worlds in found.items():
@@ -92,7 +92,7 @@ def weighed(
     none = np.zeros((0, network.features.shape[1]))
     halves = none, none, np.zeros(0, np.int64)
     config = GroupingConfig.model_validate({"prior": "evidence" if times else "off"})
-    return tracklets, weigh(network.features, halves, tracklets, prior, config)
+    return tracklets, score_pairs(network.features, halves, tracklets, prior, config)
 
 
 def score(tracklets: pd.DataFrame, evidence: Evidence) -> Scores:
@@ -102,10 +102,10 @@ def score(tracklets: pd.DataFrame, evidence: Evidence) -> Scores:
 
 
 def doubted(
-    trust: Mapping[tuple[str, str], float], ways: Collection[tuple[str, str]] | None
+    prior_reliability: Mapping[tuple[str, str], float], ways: Collection[tuple[str, str]] | None
 ) -> tuple[int, int]:
     """How many of the ways that were walked are not believed, and how many there are; ``ways``: only these."""
-    own = [t for way, t in trust.items() if ways is None or way in ways]
+    own = [t for way, t in prior_reliability.items() if ways is None or way in ways]
     return sum(t < 0.5 for t in own), len(own)
 
 

@@ -94,7 +94,7 @@ def training(name: str, steps: int) -> float:
 
     times, last = [], time.perf_counter()
     for _ in fit(network, Store(), [batches], loss, learning_rate=1e-3, weight_decay=5e-4, seed=0, device=DEVICE,
-                 augmentation=Augmentation(light=0.3)):  # type: ignore[arg-type]  # fmt: skip
+                 augmentation=Augmentation(color_jitter=0.3)):  # type: ignore[arg-type]  # fmt: skip
         times.append(time.perf_counter() - last)
         last = time.perf_counter()
     return statistics.median(times[2:])

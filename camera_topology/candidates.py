@@ -28,7 +28,7 @@ _FAR_US = 1 << 61
 class PriorOptions(TypedDict, total=False):
     """Keywords of `pair_prior`; its defaults where left out."""
 
-    sigma_share: float | None
+    sigma_fraction: float | None
     sigma_floor_s: float
     overlap_tolerance_s: float
     clock_std_s: Mapping[str, float] | None
@@ -59,14 +59,16 @@ class Pairs(NamedTuple):
     log_prior: NDArray[np.float32]
 
 
-def linked_ways(site: Site, camera_ids: Iterable[str], **options: Unpack[PriorOptions]) -> list[Way]:
+def reachable_links(site: Site, camera_ids: Iterable[str], **options: Unpack[PriorOptions]) -> list[Way]:
     """The ways between these cameras that the site file lists and does not forbid, each direction by itself."""
     known = set(camera_ids)
     listed = sorted(pair for pair in site.links if known.issuperset(pair))
     return [way for a, b in listed if (way := _way(site, a, b, options))]
 
 
-def reachable_ways(site: Site, camera_ids: Iterable[str], **options: Unpack[PriorOptions]) -> list[Way]:
+def reachable_camera_pairs(
+    site: Site, camera_ids: Iterable[str], **options: Unpack[PriorOptions]
+) -> list[Way]:
     """All ways between these cameras that the site file does not rule out, listed or not."""
     known = sorted(set(camera_ids))
     return [way for a in known for b in known if a != b and (way := _way(site, a, b, options))]
@@ -97,7 +99,7 @@ def linked_pairs(
         camera_id, t_start_us, t_end_us: (N,) per tracklet; µs.
         options: as of `pair_prior`.
     """
-    ways = linked_ways(site, coded_cameras(camera_id)[1], **options)
+    ways = reachable_links(site, coded_cameras(camera_id)[1], **options)
     return _pairs(site, ways, camera_id, t_start_us, t_end_us, block_pairs, options)
 
 
@@ -115,7 +117,7 @@ def reachable_pairs(
     Longer ones are left out and have the constant of unlisted pairs. On a busy site those that are in are very many (2.5e9
     of a million tracklets, against 7e7 of listed ways, in benchmarks/candidates.py); see `neighbour_pairs`.
     """
-    ways = reachable_ways(site, coded_cameras(camera_id)[1], **options)
+    ways = reachable_camera_pairs(site, coded_cameras(camera_id)[1], **options)
     return _pairs(site, ways, camera_id, t_start_us, t_end_us, block_pairs, options)
 
 
@@ -184,25 +186,23 @@ def _way(site: Site, from_: str, to: str, options: PriorOptions) -> Way | None:
     """The way as the file has it, None where nobody can take it, or it has the least log prior at any time."""
     model = transit_model(
         site, from_, to,
-        sigma_share=options.get("sigma_share", 0.7), sigma_floor_s=options.get("sigma_floor_s", 5.0),
+        sigma_fraction=options.get("sigma_fraction", 0.7), sigma_floor_s=options.get("sigma_floor_s", 5.0),
         overlap_tolerance_s=options.get("overlap_tolerance_s", 5.0),
     )  # fmt: skip
     known = options.get("clock_std_s")
     clock_s = math.hypot(*(camera_clock_std_s(site, c, known) for c in (from_, to)))
-    most_s = site.facts.defaults.max_transit_s + _CLOCK_SIGMAS * clock_s
+    max_s = site.facts.defaults.max_transit_s + _CLOCK_SIGMAS * clock_s
     best = model.ceiling + math.log(site.link_weight(from_, to))
     if not model.possible:
         return None
     if np.isfinite(model.slack_s):  # whoever comes back to overlapping views has `WEAK_LOG_PRIOR` at any time
         reach_s = math.hypot(model.std_s, clock_s) * math.sqrt(2 * max(best - WEAK_LOG_PRIOR, 0.0)) + 1e-6
-        return Way(from_, to, -np.inf, max(most_s, model.slack_s + reach_s), WEAK_LOG_PRIOR)
+        return Way(from_, to, -np.inf, max(max_s, model.slack_s + reach_s), WEAK_LOG_PRIOR)
     if best <= LOG_FLOOR:
         return None
     low_s, high_s = _above(LOG_FLOOR - best, model, clock_s)
     low_s = max(low_s, model.min_s - _CLOCK_SIGMAS * clock_s)
-    return (
-        Way(from_, to, low_s, high_s, LOG_FLOOR) if high_s < np.inf else Way(from_, to, low_s, most_s, best)
-    )
+    return Way(from_, to, low_s, high_s, LOG_FLOOR) if high_s < np.inf else Way(from_, to, low_s, max_s, best)
 
 
 def _above(least: float, model: Transit, clock_s: float) -> tuple[float, float]:

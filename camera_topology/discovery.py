@@ -197,23 +197,23 @@ class _Fit:
 def _fit(seen: _Sightings, common: _Common, on: Bools, learn: bool = False, held: _Fit | None = None) -> _Fit:
     """EM. on: (C²,) pairs that may have a way, or with ``held`` the directions that may; learn: fit ``common``, too; held: keep
     the times of ways as they are there."""
-    n_ways, way, pair = len(seen.pair_of), seen.way, seen.pair
+    n_links, way, pair = len(seen.pair_of), seen.way, seen.pair
 
     def of_ways(values: Floats) -> Floats:
-        return np.asarray(np.bincount(way, values, n_ways), np.float64)
+        return np.asarray(np.bincount(way, values, n_links), np.float64)
 
     def of_pairs(values: Floats) -> Floats:
-        return np.asarray(np.bincount(pair, values, n_ways), np.float64)
+        return np.asarray(np.bincount(pair, values, n_links), np.float64)
 
     on = on if held else on[seen.pair_of]
     middle_s = held.middle_s if held else _densest_s(seen, common.missed(seen))
-    spread_s = held.spread_s if held else np.full(n_ways, 5.0)
+    spread_s = held.spread_s if held else np.full(n_links, 5.0)
     walks = np.where(on, of_ways(np.full(len(way), 0.5)), 0.0)
-    more_chance, more_detours = np.ones(n_ways), np.ones(n_ways)
+    more_chance, more_detours = np.ones(n_links), np.ones(n_links)
     for _ in range(2 * _ROUNDS if learn else _ROUNDS):
         by_chance, missed = common.by_chance(seen), common.missed(seen)
-        of_chance = np.bincount(seen.pair_of, by_chance, n_ways)
-        of_detours = np.bincount(seen.pair_of[seen.detour], missed, n_ways)
+        of_chance = np.bincount(seen.pair_of, by_chance, n_links)
+        of_detours = np.bincount(seen.pair_of[seen.detour], missed, n_links)
         walk, which = seen.beside.T
         through = missed[which] * seen.density
         z = (seen.seconds - middle_s[pair]) / spread_s[pair]
@@ -242,7 +242,7 @@ def _fit(seen: _Sightings, common: _Common, on: Bools, learn: bool = False, held
             common = _learned(seen, common, chance, unseen)
     log_likelihood = (
         of_pairs(np.log(density))
-        - np.bincount(seen.pair_of, walks, n_ways) - more_chance * of_chance - more_detours * of_detours
+        - np.bincount(seen.pair_of, walks, n_links) - more_chance * of_chance - more_detours * of_detours
         + _CHANCE_WALKS * (np.log(more_chance) - more_chance) + _DETOUR_WALKS * (np.log(more_detours) - more_detours)
     )  # fmt: skip
     return _Fit(common, walks, middle_s, spread_s, log_likelihood, direct)
@@ -268,19 +268,19 @@ def _price(seen: _Sightings, having: _Fit, window_s: float) -> Floats:
 
 
 def _links(seen: _Sightings, having: _Fit, evidence: Floats) -> list[Link]:
-    n, n_ways = len(seen.cameras), len(seen.pair_of)
-    every = np.ones(n_ways, bool)
-    upward = seen.pair_of == np.arange(n_ways)
+    n, n_links = len(seen.cameras), len(seen.pair_of)
+    every = np.ones(n_links, bool)
+    upward = seen.pair_of == np.arange(n_links)
     both = _fit(seen, having.common, every, held=having).log_likelihood
-    direction = np.zeros(n_ways)
+    direction = np.zeros(n_links)
     for one in (upward, ~upward):
         gain = (both - _fit(seen, having.common, ~one, held=having).log_likelihood)[seen.pair_of]
         direction[one] = (gain - np.log1p(having.walks) / 2)[one]
     # Of a pair that has a way, the likelier direction is taken by somebody.
-    opposite = np.arange(n_ways).reshape(n, n).T.ravel()
+    opposite = np.arange(n_links).reshape(n, n).T.ravel()
     taken = (direction > LIKELY) | (direction > direction[opposite])
     by_chance = having.common.by_chance(seen)
-    by_detour = np.bincount(seen.detour, having.common.missed(seen), n_ways)
+    by_detour = np.bincount(seen.detour, having.common.missed(seen), n_links)
     found = []
     for w in np.unique(seen.way):
         here = seen.way == w

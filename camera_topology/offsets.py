@@ -43,7 +43,7 @@ class Offsets:
     """What walks tell of clocks, against that of ``reference``.
 
     ahead_s: camera → seconds its clock is ahead at ``middle_s``; std_s: their standard deviation, infinite where nothing
-    tells. walk_s: (a, b) with a < b → seconds of the walk. wrong_share: of walks that never were. rate: camera → seconds
+    tells. walk_s: (a, b) with a < b → seconds of the walk. wrong_fraction: of walks that never were. rate: camera → seconds
     its clock gains a second; rate_std, covariance_s: standard deviation of that, and its covariance with ahead_s.
     middle_s, half_s: the middle of the recording (seconds since 1970) and half of its length. began_s: camera → instant from
     which its scale in the site file counts, for those that have one; not learned, but added by who knows the files.
@@ -53,7 +53,7 @@ class Offsets:
     ahead_s: dict[str, float]
     std_s: dict[str, float]
     walk_s: dict[tuple[str, str], float]
-    wrong_share: float
+    wrong_fraction: float
     rate: dict[str, float] = field(default_factory=dict)
     rate_std: dict[str, float] = field(default_factory=dict)
     covariance_s: dict[str, float] = field(default_factory=dict)
@@ -266,8 +266,8 @@ class _Problem:
     ) -> _Fit:
         """EM from ``start``. times: (N,) each walk counts so often; held: (C,) precision of rates, by Student's prior where
         None; rng: what is known beforehand is drawn from what is known of it."""
-        n, n_ways, now = len(self.cameras), len(self.ways), start
-        error = np.zeros(n + n_ways) if rng is None else rng.normal(size=n + n_ways)
+        n, n_links, now = len(self.cameras), len(self.ways), start
+        error = np.zeros(n + n_links) if rng is None else rng.normal(size=n + n_links)
         known_s = self.known_s + error[n:] / np.sqrt(np.maximum(self.precision, _RIDGE))
         for _ in range(rounds):
             spread_s = now.spread_s[self.way]
@@ -279,8 +279,8 @@ class _Problem:
             drift_s = error[:n] / np.sqrt(np.maximum(drift, _RIDGE))
             clocks, walk_s = self.solve(pull / spread_s**2, drift, drift_s, known_s)
             # Two walks' worth of a spread of five seconds keep ways of few walks sober.
-            total = np.bincount(self.way, pull * self.rest(clocks, walk_s) ** 2, n_ways) + 2 * 25.0
-            spread_s = np.sqrt(total / (np.bincount(self.way, real, n_ways) + 2))
+            total = np.bincount(self.way, pull * self.rest(clocks, walk_s) ** 2, n_links) + 2 * 25.0
+            spread_s = np.sqrt(total / (np.bincount(self.way, real, n_links) + 2))
             share = float(np.clip((real.sum() + 4) / (times.sum() + 5), 0.05, 0.999))
             now = _Fit(clocks, walk_s, np.maximum(spread_s, _LEAST_STD_S), share)
         return now

@@ -41,7 +41,7 @@ class PairPrior:
     log_prior: FloatArray
     transit_time_s: FloatArray
     ruled_out: NDArray[np.bool_]
-    told: NDArray[np.bool_]
+    has_prior: NDArray[np.bool_]
     log_time: FloatArray
 
 
@@ -54,7 +54,7 @@ def pair_prior(
     start_b_us: NDArray[np.int64],
     end_b_us: NDArray[np.int64],
     *,
-    sigma_share: float | None = 0.7,
+    sigma_fraction: float | None = 0.7,
     sigma_floor_s: float = 5.0,
     overlap_tolerance_s: float = 5.0,
     clock_std_s: Mapping[str, float] | None = None,
@@ -69,7 +69,7 @@ def pair_prior(
     Args:
         cameras_a, cameras_b: (M,) camera ids; unknown ones count as unlisted.
         start_a_us, end_a_us, start_b_us, end_b_us: (M,) µs.
-        sigma_share, sigma_floor_s: TASTR's λ and its floor; λ None: log-normal, as wide as the site's walking speeds.
+        sigma_fraction, sigma_floor_s: TASTR's λ and its floor; λ None: log-normal, as wide as the site's walking speeds.
         overlap_tolerance_s: free time between overlapping views.
         clock_std_s: uncertainty per camera (s) as `ingest` found it; without it the site file's own, else 0.
     """
@@ -78,7 +78,7 @@ def pair_prior(
     back = (np.asarray(start_a_us, np.int64) - np.asarray(end_b_us, np.int64)) / 1e6
     time_s = np.maximum(forth, back)
     options = {
-        "sigma_share": sigma_share,
+        "sigma_fraction": sigma_fraction,
         "sigma_floor_s": sigma_floor_s,
         "overlap_tolerance_s": overlap_tolerance_s,
     }
@@ -97,14 +97,14 @@ def pair_prior(
     # Whoever has left two overlapping views may come back to either at any time.
     returned = np.isfinite(table.slack_s[code]) & (log_prior < WEAK_LOG_PRIOR)
     log_prior = np.where(returned, WEAK_LOG_PRIOR, log_prior)
-    told = (table.listed[code] | ~table.possible[code]) & ~np.isfinite(table.slack_s[code])
+    has_prior = (table.listed[code] | ~table.possible[code]) & ~np.isfinite(table.slack_s[code])
     same = a == b
     walkable = table.possible[code] & (time_s >= table.min_s[code] - _CLOCK_SIGMAS * clock)
     certain = np.where(same, time_s > 0, True) & same_day(site, start_a_us, start_b_us, clock)
     log_time = np.where(same, 0.0, np.where(table.possible[code], log_prior, LOG_FLOOR))
     log_prior = np.maximum(log_time + np.where(same, 0.0, table.log_weight[code]), LOG_FLOOR)
     return PairPrior(
-        certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable, told, log_time
+        certain & (same | walkable), log_prior, time_s, certain & ~same & ~walkable, has_prior, log_time
     )
 
 
@@ -185,7 +185,7 @@ def certain_negatives(
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-_ANY_MODEL = {"sigma_share": 0.7, "sigma_floor_s": 5.0, "overlap_tolerance_s": 5.0}
+_ANY_MODEL = {"sigma_fraction": 0.7, "sigma_floor_s": 5.0, "overlap_tolerance_s": 5.0}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def tracklet_prior(
     *,
     feet: Feet | None = None,
     clock_std_s: Mapping[str, float] | None = None,
-    sigma_share: float | None = 0.7,
+    sigma_fraction: float | None = 0.7,
 ) -> PairPrior:
     """Spatio-temporal prior of the pairs (a, b) of N tracklets, see `pair_prior`.
 
@@ -47,7 +47,7 @@ def tracklet_prior(
     camera = np.asarray(camera).astype(str)
     prior = pair_prior(
         site, camera[a], start_us[a], end_us[a], camera[b], start_us[b], end_us[b],
-        sigma_share=sigma_share, clock_std_s=clock_std_s,
+        sigma_fraction=sigma_fraction, clock_std_s=clock_std_s,
     )  # fmt: skip
     if feet is None or not len(a):
         return prior
@@ -55,9 +55,9 @@ def tracklet_prior(
     earlier, later = np.where(first, a, b), np.where(first, b, a)
     prior = _as_unlisted(site, prior, ~_through_zones(site, camera, feet, earlier, later))
     at_once, apart = _on_shared_ground(site, camera, start_us, end_us, feet, a, b, clock_std_s)
-    log_prior, log_time, told = prior.log_prior.copy(), prior.log_time.copy(), prior.told.copy()
-    log_prior[at_once], log_time[at_once], told[at_once] = apart, apart, True
-    return replace(prior, log_prior=log_prior, log_time=log_time, told=told)
+    log_prior, log_time, has_prior = prior.log_prior.copy(), prior.log_time.copy(), prior.has_prior.copy()
+    log_prior[at_once], log_time[at_once], has_prior[at_once] = apart, apart, True
+    return replace(prior, log_prior=log_prior, log_time=log_time, has_prior=has_prior)
 
 
 def _as_unlisted(site: Site, prior: PairPrior, other_way: NDArray[np.bool_]) -> PairPrior:
@@ -71,7 +71,7 @@ def _as_unlisted(site: Site, prior: PairPrior, other_way: NDArray[np.bool_]) -> 
         log_time=np.where(other_way, constant, prior.log_time),
         gate=np.where(other_way, certain & model.possible, prior.gate),
         ruled_out=np.where(other_way, certain & (not model.possible), prior.ruled_out),
-        told=np.where(other_way, not model.possible, prior.told),
+        has_prior=np.where(other_way, not model.possible, prior.has_prior),
     )
 
 

@@ -53,14 +53,14 @@ def transit_model(
     from_: str,
     to: str,
     *,
-    sigma_share: float | None,
+    sigma_fraction: float | None,
     sigma_floor_s: float,
     overlap_tolerance_s: float,
 ) -> Transit:
     """The model of the way from one camera to another, by what the site file says of it.
 
     Args:
-        sigma_share: λ, the standard deviation as a share of the mean, where a distance gives the mean; None: the times are
+        sigma_fraction: λ, the standard deviation as a share of the mean, where a distance gives the mean; None: the times are
             log-normal, as wide as the site's walking speeds.
         sigma_floor_s: smallest standard deviation there, s.
         overlap_tolerance_s: longest time between two overlapping views that costs nothing, s.
@@ -89,12 +89,12 @@ def transit_model(
         )
     if distance_m is not None:
         mean_s = distance_m / site.walking_speed.mean
-        if sigma_share is None:
+        if sigma_fraction is None:
             median_s, log_std = walking_time(distance_m, site.walking_speed)
             return Transit(
                 mean_s, log_std * mean_s, min_s=min_s, disjoint=disjoint, log_normal=(median_s, log_std)
             )
-        return Transit(mean_s, max(sigma_share * mean_s, sigma_floor_s), min_s=min_s, disjoint=disjoint)
+        return Transit(mean_s, max(sigma_fraction * mean_s, sigma_floor_s), min_s=min_s, disjoint=disjoint)
     return Transit(disjoint=disjoint)
 
 

@@ -67,7 +67,7 @@ def cut_boxes(
                 continue
             rows, neighbours = wanted[frame.index], crowd.get(frame.index)
             image = frame.rgb()
-            covered = covered_share(
+            covered = covered_fraction(
                 rows[_CORNERS].to_numpy(np.float64),
                 np.zeros((0, 4)) if neighbours is None else neighbours[_CORNERS].to_numpy(np.float64),
             )
@@ -136,7 +136,7 @@ def crop_quality(
     """
     size = min(1.0, (box[3] - box[1]) / 128.0)
     return float(
-        np.clip(np.sqrt(size * sharpness(crop)) * inside_share(box, frame_size) * (1 - covered), 0, 1)
+        np.clip(np.sqrt(size * sharpness(crop)) * inside_fraction(box, frame_size) * (1 - covered), 0, 1)
     )
 
 
@@ -152,7 +152,7 @@ def sharpness(crop: npt.NDArray[np.uint8]) -> float:
     return ratio / (ratio + 1.0)
 
 
-def inside_share(box: npt.NDArray[np.float64], frame_size: tuple[int, int]) -> float:
+def inside_fraction(box: npt.NDArray[np.float64], frame_size: tuple[int, int]) -> float:
     """The part of a person that is inside the frame, 0..1.
 
     A detector ends its box at the border, so a box that touches it is judged by its shape: a person is about 0.4 as
@@ -169,7 +169,9 @@ def inside_share(box: npt.NDArray[np.float64], frame_size: tuple[int, int]) -> f
     return float(np.clip(min(area, shape), 0, 1))
 
 
-def covered_share(boxes: npt.NDArray[np.float64], crowd: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def covered_fraction(
+    boxes: npt.NDArray[np.float64], crowd: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """For each of (N, 4) boxes, the largest share of it under one box of the (M, 4) crowd that stands nearer.
 
     Nearer is who stands lower in the picture, as seen by a camera above eye level; a box is not under itself.

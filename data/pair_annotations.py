@@ -20,7 +20,7 @@ KINDS = ("probe", "link")
 ANSWERS = ("same", "different", "unsure")
 
 
-class Judgement(NamedTuple):
+class PairAnnotation(NamedTuple):
     """a < b are tracklet ids."""
 
     kind: str
@@ -29,7 +29,7 @@ class Judgement(NamedTuple):
     answer: str
 
 
-def answer(path: Path, judgement: Judgement) -> None:
+def answer(path: Path, judgement: PairAnnotation) -> None:
     """Append an answer; it is on the disk when this returns.
 
     Raises:
@@ -48,7 +48,7 @@ def undo(path: Path) -> bool:
     return True
 
 
-def read(path: Path) -> list[Judgement]:
+def read(path: Path) -> list[PairAnnotation]:
     """The answers that stand, in order; of several about one pair and kind the last.
 
     A last line that a power cut tore is passed over: its answer was never confirmed.
@@ -64,7 +64,7 @@ def read(path: Path) -> list[Judgement]:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); it holds the answers given so far."
         ) from None
-    stack: list[Judgement] = []
+    stack: list[PairAnnotation] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -73,7 +73,7 @@ def read(path: Path) -> list[Judgement]:
             if said.get("undo"):
                 stack = stack[:-1]
                 continue
-            found = Judgement(*(str(said[name]) for name in Judgement._fields))
+            found = PairAnnotation(*(str(said[name]) for name in PairAnnotation._fields))
             if found.kind not in KINDS or found.answer not in ANSWERS or not found.a < found.b:
                 raise ValueError
             if not is_text(found.a + found.b):

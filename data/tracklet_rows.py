@@ -28,18 +28,18 @@ def evenly(group: pd.Series, count: int) -> np.ndarray:
     return (n <= count) | ((slot < count) & (np.floor(slot * step + 1e-9) == place))
 
 
-def split_halves(crops: pd.DataFrame, gap_share: float = 0.2, min_crops: int = 5) -> np.ndarray:
+def split_halves(crops: pd.DataFrame, gap_fraction: float = 0.2, min_crops: int = 5) -> np.ndarray:
     """(N,) 0 for the first part of a tracklet, 1 for the last, -1 for the gap between them and for short tracklets.
 
     Args:
         crops: tracklet_id, t_utc_us; any order.
-        gap_share: share of the crops dropped in the middle.
+        gap_fraction: share of the crops dropped in the middle.
         min_crops: tracklets with fewer are left out.
     """
     order = crops.assign(row=np.arange(len(crops))).sort_values(["tracklet_id", "t_utc_us"], kind="stable")
     place = order.groupby("tracklet_id").cumcount().to_numpy()
     n = order.groupby("tracklet_id").row.transform("size").to_numpy()
-    part = np.floor(n * (1 - gap_share) / 2 + 1e-9)
+    part = np.floor(n * (1 - gap_fraction) / 2 + 1e-9)
     half = np.where(place < part, 0, np.where(place >= n - part, 1, -1))
     half[(n < min_crops) | (part < 1)] = -1
     result = np.empty(len(crops), np.int64)

@@ -109,7 +109,7 @@ class VideoFacts:
     stamped_fps: 1 / median spacing of the timestamps: the rate the file claims, blind to dropped frames.
     lead_s: media time before the first frame that decodes; above 0 where the file's start is damaged.
     created: the container's creation_time as written, '' where it has none.
-    grey_share: share of the time without colour (infra-red), 0 to 1, looked at every two seconds.
+    grey_fraction: share of the time without colour (infra-red), 0 to 1, looked at every two seconds.
     damaged, repaired_times: packets and frames that did not decode whole, and timestamps put right.
     whole: nothing is missing or had to be repaired.
     note: the same in words, and what else is odd about the pictures; '' when nothing.
@@ -123,7 +123,7 @@ class VideoFacts:
     stamped_fps: float
     lead_s: float
     created: str
-    grey_share: float
+    grey_fraction: float
     damaged: int
     repaired_times: int
     whole: bool
@@ -197,7 +197,7 @@ def probe(path: Path) -> VideoFacts:
         stamped_fps=float(1 / np.median(steps_s[1:])) if count > 1 else 0.0,
         lead_s=lead_s,
         created=header.created,
-        grey_share=grey / max(looked, 1),
+        grey_fraction=grey / max(looked, 1),
         damaged=tally[BAD_PACKETS] + tally[CORRUPT_FRAMES],
         repaired_times=tally[REPAIRED_TIMES],
         whole=not notes,

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline import config, graph
 from pipeline.errors import UserError, one_line
 from pipeline.graph import Node
-from pipeline.runner import Runner, settings_that_differ, standing
+from pipeline.runner import Runner, published_output, settings_that_differ
 from pipeline.schema import ManifestError
 from pipeline.shards import by_camera, done_of_asked
 from pipeline.sources import Request, Sources
@@ -285,7 +285,7 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
         run_settings = config.load_run(file, request.sets)
     sections: dict[str, type[Settings]] = {"run": config.RunSettings, **graph.sections(method)}
     settings = config.load(sections, file, request.sets)
-    supervised_done = (standing(options.run / "supervised") / "receipt.json").is_file()
+    supervised_done = (published_output(options.run / "supervised") / "receipt.json").is_file()
     if getattr(options, "keep_going", False):  # of this command alone, so not remembered
         settings["run"] = settings["run"].model_copy(update={"keep_going": True})
     # An old model is used as it is: a chain without rounds.
@@ -304,7 +304,7 @@ def open_run(options: argparse.Namespace) -> tuple[Runner, Request]:
         options.run,
         seed=run_settings.seed,
         device=_device(run_settings.device),
-        holdout_share=run_settings.holdout_share,
+        holdout_fraction=run_settings.holdout_fraction,
         image_size=run_settings.image_size,
     )
     return Runner(options.run, nodes, settings, sources), request
@@ -429,7 +429,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"report: {(options.run / 'report' / 'index.html').resolve()}")
 
 
-def standing_word(reasons: list[str], has_output: bool) -> str:
+def status_word(reasons: list[str], has_output: bool) -> str:
     """fresh, forced, failed, missing or stale, by what `Runner.plan` says of a step."""
     if not reasons:
         return "fresh"
@@ -441,7 +441,7 @@ def standing_word(reasons: list[str], has_output: bool) -> str:
 
 def _refuse_problems(runner: Runner, ingest: Node) -> None:
     """Raise UserError where ingest found files that are not whole (`--strict`)."""
-    found = (runner.receipt(ingest) or {}).get("notes", {}).get("problems", [])
+    found = (runner.receipt(ingest) or {}).get("metadata", {}).get("problems", [])
     if found:
         more = (
             f" (and {len(found) - 1} more, each with a note in {ingest.folder}/videos.parquet of the run)"
@@ -474,8 +474,8 @@ def status(options: argparse.Namespace) -> None:
     until = _until(runner, options)
     for item in runner.plan(until, _forced(options, until)):
         receipt = runner.receipt(item.node)
-        word = standing_word(item.reasons, receipt is not None)
-        pieces = done_of_asked(runner.run_dir / "pieces" / item.node.stage.name)
+        word = status_word(item.reasons, receipt is not None)
+        pieces = done_of_asked(runner.run_dir / "shard_cache" / item.node.stage.name)
         if word in ("missing", "failed") and any(done for done, _ in pieces.values()):
             word = "partial"
         detail = "; ".join(item.reasons) if item.reasons else f"{receipt['seconds']:.1f} s" if receipt else ""
@@ -490,7 +490,7 @@ def names(options: argparse.Namespace) -> None:
     from stages.recording.names import explained
 
     where = options.run or Path()
-    sources = Sources(_request(options), where, seed=0, device="cpu", holdout_share=0.0, image_size=(1, 1))
+    sources = Sources(_request(options), where, seed=0, device="cpu", holdout_fraction=0.0, image_size=(1, 1))
     for line in explained(sources.videos, sources.site):
         print(line)
 
@@ -592,6 +592,7 @@ def purge(options: argparse.Namespace) -> None:
 
 
 def judge(options: argparse.Namespace) -> None:
+    from stages.annotation import annotate
 
     runner, _ = open_run(parser().parse_args(["status", "--run", str(options.run)]))
     annotate.judge(options, runner.sources.site, runner.settings["identify"], runner.sources.device)

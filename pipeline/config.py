@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pipeline import yaml_text
 from pipeline.errors import UserError, closest, shown
-from pipeline.stage import Settings, how
+from pipeline.stage import Settings, runtime_only
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -34,17 +34,17 @@ class RunSettings(Settings):
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'")
-    workers: int | None = how(
+    workers: int | None = runtime_only(
         None, ge=1, description="processes that read and cut footage side by side; null: one per core"
     )
-    keep_going: bool = how(
+    keep_going: bool = runtime_only(
         False,
         description="when one video or camera fails, finish all others before the stage stops (KEEP_GOING=1)",
     )
     image_size: tuple[Annotated[int, Field(ge=16, le=2048)], Annotated[int, Field(ge=16, le=2048)]] = Field(
         (256, 128), description="height and width of the network's input, px"
     )
-    holdout_share: float = Field(
+    holdout_fraction: float = Field(
         0.2,
         ge=0,
         lt=1,

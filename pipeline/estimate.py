@@ -36,11 +36,11 @@ def estimates(run_dir: Path, nodes: Iterable[Node], device: str) -> dict[str, Es
         past_hours = recorded_hours(past)
         if not past_hours:
             continue
-        sizes = {name: _bytes(past / "pieces" / name) for name in ("detect", "crop")}
+        sizes = {name: _bytes(past / "shard_cache" / name) for name in ("detect", "crop")}
         for receipt in receipts.of_run(past).values():
             stage = str(receipt["node"]).partition("@")[0]
             # A stage that only found its pieces done says nothing about the work.
-            idle = receipt["seconds"] < 0.5 and (past / "pieces" / stage).is_dir()
+            idle = receipt["seconds"] < 0.5 and (past / "shard_cache" / stage).is_dir()
             if receipt.get("device") == device and not idle:
                 unit = 1.0 if stage in BY_THE_ROUND else past_hours
                 seconds[stage].append(receipt["seconds"] / unit)

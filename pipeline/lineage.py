@@ -38,7 +38,9 @@ def of_table(path: Path) -> Iterator[str]:
     for node in _before(str(facts["node"]), known):
         receipt = known[node]
         version = receipt["fingerprint"]["version"]
-        notes = ", ".join(f"{k} {v}" for k, v in receipt["notes"].items() if isinstance(v, int | float | str))
+        notes = ", ".join(
+            f"{k} {v}" for k, v in receipt["metadata"].items() if isinstance(v, int | float | str)
+        )
         yield f"  {node} (version {version}, {receipt['seconds']:.1f} s on {receipt['host']}, {receipt['device']}): {notes}"
     yield from _recordings(run)
 
@@ -57,16 +59,16 @@ def _before(node: str, known: dict[str, dict[str, Any]]) -> list[str]:
     return found
 
 
-def _recordings(run: Path, most: int = 20) -> Iterator[str]:
+def _recordings(run: Path, max_items: int = 20) -> Iterator[str]:
     if not (run / "ingest" / VIDEOS.file).is_file():  # a published benchmark has none
         return
     videos = schema.read(VIDEOS, run / "ingest" / VIDEOS.file)
     good = videos[videos.status == "ok"]
     yield f"{len(good)} recordings:"
-    for row in good.head(most).to_dict("records"):
+    for row in good.head(max_items).to_dict("records"):
         yield f"  {row['path']} ({row['camera_id']}, from {_time(row['t_start_us'])}, {row['frames']} frames)"
-    if len(good) > most:
-        yield f"  … and {len(good) - most} more, in {run / 'ingest' / VIDEOS.file}"
+    if len(good) > max_items:
+        yield f"  … and {len(good) - max_items} more, in {run / 'ingest' / VIDEOS.file}"
 
 
 def of_tracklet(run: Path, name: str) -> Iterator[str] | None:

@@ -47,7 +47,7 @@ VIDEOS = Manifest(
         Column("time_source", _text, "'topology', 'file name', 'container' or 'assumed'"),
         Column("clock_scale", _f64, "true seconds per second of media: t_utc = t_start + scale * media time"),
         Column("time_std_s", _f64, "uncertainty of the camera's clock", "s"),
-        Column("grey_share", _f64, "share of its time without colour (infra-red, night), 0 to 1"),
+        Column("grey_fraction", _f64, "share of its time without colour (infra-red, night), 0 to 1"),
         Column("damaged", _i32, "packets and frames that did not decode whole"),
         Column("repaired_times", _i32, "timestamps that were missing or ran backward"),
         Column("whole", _flag, "nothing is missing from it or had to be repaired"),
@@ -57,7 +57,7 @@ VIDEOS = Manifest(
     {"status is ok, unreadable, repeated or outside":
         lambda t: t.status.isin(["ok", "unreadable", "repeated", "outside"]),
      "t_start_us <= t_end_us": lambda t: t.t_start_us <= t.t_end_us,
-     "0 <= grey_share <= 1": lambda t: t.grey_share.between(0, 1)},
+     "0 <= grey_fraction <= 1": lambda t: t.grey_fraction.between(0, 1)},
 )  # fmt: skip
 
 DETECTIONS = Manifest(
@@ -179,7 +179,7 @@ TRAIN_LOG = Manifest(
         Column("step", _i64, "optimiser step within the round"),
         Column("epoch", _i32, "epoch within the round"),
         Column("loss", _f32, "mean loss of the batch"),
-        Column("active_share", _f32, "share of triplets whose hinge is above zero"),
+        Column("active_fraction", _f32, "share of triplets whose hinge is above zero"),
         Column("learning_rate", _f32, "learning rate of the step"),
     ),
     ("step",),
@@ -228,7 +228,7 @@ PEOPLE = Manifest(
 RANKINGS = Manifest(
     "rankings", 2, "One row per evaluation query and training state: enough for CMC, mAP and paired intervals.",
     (
-        Column("state", _text, "'start', 'round-0' …, 'final', 'supervised' or 'end_to_end'"),
+        Column("checkpoint", _text, "'start', 'round-0' …, 'final', 'supervised' or 'end_to_end'"),
         Column("query_id", _text, "the query"),
         Column("pid", _i32, "its true person"),
         Column("camera_id", _text, "its camera"),
@@ -236,7 +236,7 @@ RANKINGS = Manifest(
         Column("average_precision", _f64, "0 to 1; 0 where the query was missed"),
         Column("inverse_negative_penalty", _f64, "matches over the rank of the last of them; 0 where one is never found"),
     ),
-    ("state", "query_id"),
+    ("checkpoint", "query_id"),
 )  # fmt: skip
 
 CONFUSIONS = Manifest(

@@ -27,10 +27,10 @@ class Pace:
         label: str,
         total: float,
         unit: str,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.label, self.total, self.unit, self.say, self.clock = label, total, unit, say, clock
+        self.label, self.total, self.unit, self.log, self.clock = label, total, unit, log, clock
         self.done = self.settled = 0.0
         self.began = clock()
         self.head_start = 0.0  # what was done when the pace began to count
@@ -46,7 +46,7 @@ class Pace:
             self.wait_s = min(2 * self.wait_s, _LAST_S)
             self.next = self.clock() + self.wait_s
             if self.done < self.total and self.rate:
-                self.say(self.sentence())
+                self.log(self.sentence())
 
     def settle(self, size: float) -> None:
         """A whole shard of this size is done, whatever was counted of it meanwhile."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.receipts import RECEIPT
-from pipeline.runner import locked, standing
+from pipeline.runner import locked, published_output
 from pipeline.shards import DONE
 from pipeline.sources import Request
 
@@ -30,13 +30,13 @@ PLACES = {
     "lists of crops": (
         "crop/crops.parquet", "crop.old/crops.parquet", "evaluate/confusions.parquet", "evaluate.old/confusions.parquet",
     ),
-    CROPS: ("pieces/crop",),
-    "crops of true boxes": ("pieces/evaluate",),
+    CROPS: ("shard_cache/crop",),
+    "crops of true boxes": ("shard_cache/evaluate",),
     "features": ("features",),
     "gallery": (
         "export/gallery.faiss", "export/gallery.parquet", "export.old/gallery.faiss", "export.old/gallery.parquet",
     ),
-    "interrupted training": ("pieces/training",),
+    "interrupted training": ("shard_cache/training",),
     "report and clips": ("report", "report.old", "report.zip"),
     "contact sheets": ("search",),
     "unfinished work": (".scratch",),
@@ -181,7 +181,7 @@ def people(run: Path, numbers: list[int]) -> tuple[pd.DataFrame, pd.DataFrame, p
     from pipeline import manifests, schema
 
     def read(manifest: schema.Manifest, stage: str) -> pd.DataFrame:
-        path = standing(run / stage) / manifest.file
+        path = published_output(run / stage) / manifest.file
         if not path.is_file():
             raise UserError(
                 f"IDENTITY: nobody is identified in {run}; without IDENTITY everybody's pictures go."

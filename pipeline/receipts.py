@@ -40,7 +40,7 @@ def is_whole(receipt: Any) -> bool:
         "outputs": dict,
         "seconds": int | float,
         "sources_digest": str,
-        "notes": dict,
+        "metadata": dict,
     }
     if not isinstance(receipt, dict) or not all(
         isinstance(receipt.get(key), kind) for key, kind in kinds.items()

@@ -61,13 +61,13 @@ class Runner:
         if receipt is None:
             return None
         files = {*receipt.get("files", ()), *(manifest.file for manifest in node.stage.outputs)}
-        if any(not (standing(self.folder(node)) / name).is_file() for name in files):
+        if any(not (published_output(self.folder(node)) / name).is_file() for name in files):
             return None
         return receipt
 
     def _written(self, node: Node) -> dict[str, Any] | None:
         """The receipt of a node that finished, whether or not its files are still there."""
-        return receipts.read(standing(self.folder(node)) / RECEIPT)
+        return receipts.read(published_output(self.folder(node)) / RECEIPT)
 
     def fingerprint(self, node: Node) -> dict[str, Any]:
         """All parts that decide the node's result, stored apart so that `explain` can name the one that moved."""
@@ -156,7 +156,7 @@ class Runner:
             keep_going=self.settings["run"].keep_going,  # type: ignore[attr-defined]
             facts=self._facts(node, fingerprint),
             source_digests=fingerprint["sources"],
-            piece_parts={
+            shard_key_parts={
                 "stage": node.stage.name,
                 "version": node.stage.version,
                 "settings": fingerprint["settings"],
@@ -186,7 +186,7 @@ class Runner:
             "outputs": digests,
             "files": sorted(path.name for path in scratch.iterdir() if path.is_file()),
             "seconds": round(seconds, 3),
-            "notes": context.notes,
+            "metadata": context.metadata,
             "sources_digest": context.facts["code"],
             **_machine(self.sources.device),
         }
@@ -349,7 +349,7 @@ def _swap(scratch: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def standing(final: Path) -> Path:
+def published_output(final: Path) -> Path:
     """Where a node's last output is: in its place, or beside it between `_swap`'s renames. Moves nothing."""
     old = final.with_name(final.name + ".old")
     return old if old.exists() and not final.exists() else final
@@ -357,6 +357,6 @@ def standing(final: Path) -> Path:
 
 def _heal(final: Path) -> None:
     """Mend a swap that a kill cut in two. Under the lock only, or a watcher would undo a swap that goes on."""
-    if (old := standing(final)) != final:
+    if (old := published_output(final)) != final:
         old.rename(final)
     shutil.rmtree(final.with_name(final.name + ".old"), ignore_errors=True)

@@ -79,11 +79,13 @@ def done_of_asked(home: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def by_camera(pieces: Mapping[str, tuple[int, int]], most: int = 6) -> str:
+def by_camera(pieces: Mapping[str, tuple[int, int]], max_items: int = 6) -> str:
     """'gate 3 of 3, yard 1 of 3', the unfinished first."""
     order = sorted(pieces.items(), key=lambda item: (item[1][0] == item[1][1], item[0]))
-    shown = [f"{label} {done} of {every}".strip() for label, (done, every) in order[:most]]
-    return ", ".join(shown) + (f" and {len(order) - most} more cameras" if len(order) > most else "")
+    shown = [f"{label} {done} of {every}".strip() for label, (done, every) in order[:max_items]]
+    return ", ".join(shown) + (
+        f" and {len(order) - max_items} more cameras" if len(order) > max_items else ""
+    )
 
 
 def fill_all(

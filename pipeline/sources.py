@@ -80,14 +80,14 @@ class Sources:
         *,
         seed: int,
         device: str,
-        holdout_share: float,
+        holdout_fraction: float,
         image_size: tuple[int, int],
     ) -> None:
         self.request = request
         self.run_dir = run_dir
         self.seed = seed
         self.device = device
-        self.holdout_share = holdout_share
+        self.holdout_fraction = holdout_fraction
         self.image_size = image_size
 
     def value(self, name: str) -> Any:
@@ -99,7 +99,7 @@ class Sources:
             "backbone": lambda: self.backbone,
             "gallery": lambda: self.old_export,
             "dataset": lambda: self.dataset,
-            "judged": lambda: self.judged,
+            "annotations": lambda: self.annotated,
             "purged": lambda: self.purged,
             "ground_truth": lambda: self.ground_truth,
             "camera_labels": lambda: self.camera_labels,
@@ -134,11 +134,11 @@ class Sources:
         if name == "site.map":
             return self.site.map_view()
         if name == "cut":
-            return self.site.cut() or {"holdout_share": self.holdout_share}
+            return self.site.cut() or {"holdout_fraction": self.holdout_fraction}
         if name == "dataset":
             return [*(str(part) for part in self.dataset), self.dataset_state]
-        if name == "judged":
-            return self.judged or None  # nobody was asked: as in runs from before there was anybody to ask
+        if name == "annotations":
+            return self.annotated or None  # nobody was asked: as in runs from before there was anybody to ask
         if name == "purged":
             from pipeline.digest import text_digest
 
@@ -194,7 +194,7 @@ class Sources:
         return found
 
     @property
-    def judged(self) -> list[tuple[str, str, bool]]:
+    def annotated(self) -> list[tuple[str, str, bool]]:
         """Pairs of tracklets that a person said are, or are not, one person (`judge`), where learning may know."""
         from data import pair_annotations
 
@@ -303,7 +303,9 @@ class Sources:
         videos = videos[videos.status == "ok"]
         start, end = int(videos.t_from_us.min()), int(videos.t_until_us.max())
         # Hours without any recording must not swallow the held-out part: walk back over recorded time only.
-        instant = _recorded_quantile(videos[["t_from_us", "t_until_us"]].to_numpy(), 1 - self.holdout_share)
+        instant = _recorded_quantile(
+            videos[["t_from_us", "t_until_us"]].to_numpy(), 1 - self.holdout_fraction
+        )
         return (min(max(instant, start), end),) * 2
 
     def digest(self, path: Path) -> str:

@@ -32,16 +32,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
-def how(default: Any, **kwargs: Any) -> Any:
+def runtime_only(default: Any, **kwargs: Any) -> Any:
     """A field that changes how fast a result comes, never what it is (workers, device index): not fingerprinted."""
-    return Field(default, json_schema_extra={"how": True}, **kwargs)
+    return Field(default, json_schema_extra={"runtime_only": True}, **kwargs)
 
 
 def what_settings(settings: Settings) -> dict[str, Any]:
     """The settings that decide the result, as plain JSON values."""
     values = settings.model_dump(mode="json")
     for name, info in type(settings).model_fields.items():
-        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("how"):
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("runtime_only"):
             del values[name]
     return values
 
@@ -89,8 +89,8 @@ class Context:
     facts: Mapping[str, Any] = field(default_factory=dict)  # written into every table: what it was made of
     began: float = field(default_factory=time.monotonic)
     source_digests: Mapping[str, Any] = field(default_factory=dict)
-    piece_parts: Mapping[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
+    shard_key_parts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def read(self, manifest: Manifest) -> pd.DataFrame:
         """The input table. Where several nodes provide it (rounds), the latest one before this node."""
@@ -123,9 +123,9 @@ class Context:
         """What of a source decides the result: the digest of a file's content, or the plain value."""
         return self.source_digests.get(name, self.sources[name])
 
-    def note(self, **facts: Any) -> None:
+    def add_metadata(self, **facts: Any) -> None:
         """Plain facts for the receipt, `status` and the report ('detections': 8123)."""
-        self.notes.update(facts)
+        self.metadata.update(facts)
 
     def shards(self, shards: Sequence[Shard], workers: int | None = None, unit: str = "frames") -> list[Path]:
         """The finished folders of the shards, in their order; what is not kept from before, or forced, is made now.
@@ -136,14 +136,14 @@ class Context:
         from pipeline import progress
         from pipeline.shards import DONE, fill_all, note_asked
 
-        stage = str(self.piece_parts.get("stage", "stage"))
-        home = self.run_dir / "pieces" / stage
-        folders = [home / text_digest({**self.piece_parts, "key": dict(shard.key)}) for shard in shards]
+        stage = str(self.shard_key_parts.get("stage", "stage"))
+        home = self.run_dir / "shard_cache" / stage
+        folders = [home / text_digest({**self.shard_key_parts, "key": dict(shard.key)}) for shard in shards]
         todo = {f: s for f, s in zip(folders, shards, strict=True) if self.forced or not (f / DONE).exists()}
         note_asked(home, folders, shards)
         if not todo:
             return folders
-        pace = progress.Pace(stage, sum(shard.size for shard in todo.values()), unit, self.say)
+        pace = progress.Pace(stage, sum(shard.size for shard in todo.values()), unit, self.log)
         made = fill_all(
             [(folder, shard.make) for folder, shard in todo.items()],
             self.workers if workers is None else workers,
@@ -154,7 +154,7 @@ class Context:
             for folder, sentence in made:
                 pace.settle(todo[folder].size)
                 if sentence:
-                    self.say(sentence)
+                    self.log(sentence)
         finally:
             progress.begin(None)
         return folders
@@ -165,6 +165,6 @@ class Context:
 
         return bar(items, label, total)
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """One plain line for the person who watches."""
         print(f"  {one_line(line)}", flush=True)

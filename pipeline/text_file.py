@@ -7,12 +7,12 @@ from pathlib import Path
 from pipeline.errors import UserError
 
 
-def text_of(path: Path, what: str, most_bytes: int) -> str:
+def text_of(path: Path, what: str, max_bytes: int) -> str:
     """The text of a file, without its byte-order mark.
 
     Args:
         what: 'camera layout', for messages.
-        most_bytes: of a larger one no more is read into memory; a video may be called .yaml.
+        max_bytes: of a larger one no more is read into memory; a video may be called .yaml.
 
     Raises:
         UserError: no such file, a folder or another thing that holds no text, too large or not UTF-8.
@@ -23,15 +23,15 @@ def text_of(path: Path, what: str, most_bytes: int) -> str:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise UserError(f"{path}: is no file, so no {what} can be read from it.")
         with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
+            data = file.read(max_bytes + 1)
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read as a {what}: {reason}.") from None
-    if len(data) > most_bytes:
+    if len(data) > max_bytes:
         raise UserError(
-            f"{path}: larger than {most_bytes >> 20} MB, so it is no {what}; look whether it is the right file."
+            f"{path}: larger than {max_bytes >> 20} MB, so it is no {what}; look whether it is the right file."
         )
     try:
         return data.decode("utf-8-sig")

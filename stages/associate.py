@@ -33,7 +33,7 @@ def run(ctx: Context) -> None:
     learned_from = training_footage(ctx)
     footage = replace(learned_from, people=lambda: estimated_people(ctx, learned_from))
     if footage.tracklets.empty and ctx.round == 0:
-        ctx.say(_nothing_before_the_cut(ctx))
+        ctx.log(_nothing_before_the_cut(ctx))
     checkpoint = ctx.paths(MODEL)[-1].parent / "model.pt" if ctx.has(MODEL) else start_checkpoint(ctx)
 
     associations, labels = methods.load(ctx.method).associate(
@@ -46,8 +46,8 @@ def run(ctx: Context) -> None:
     ctx.write(ASSOCIATIONS, associations)
     ctx.write(PSEUDO_LABELS, labels)
     kept = int(associations.kept.sum())
-    ctx.note(candidates=len(associations), kept=kept, labelled=int(labels.tracklet_id.nunique()))
-    ctx.say(
+    ctx.add_metadata(candidates=len(associations), kept=kept, labelled=int(labels.tracklet_id.nunique()))
+    ctx.log(
         f"{len(footage.tracklets)} tracklets to learn from; {kept} of {len(associations)} candidate pairs kept, "
         f"{labels.tracklet_id.nunique()} tracklets labelled in {labels.group.nunique()} groups"
     )
@@ -68,8 +68,8 @@ def estimated_people(ctx: Context, footage: methods.Footage) -> int:
     )
     features = cached_features(start_checkpoint(ctx), crops, ctx.run_dir, ctx.device)
     found = people_in(footage, features)
-    ctx.say(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
-    ctx.note(people=found._asdict())
+    ctx.log(f"about {found.guess} people ({found.low} to {found.high}) in {len(tracklets)} tracklets")
+    ctx.add_metadata(people=found._asdict())
     return found.guess
 
 
@@ -94,5 +94,5 @@ STAGE = Stage(
     config=Settings,  # the method's own, see pipeline.graph
     version=4,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "image_size", "judged", "seed", "device"),
+    sources=("site.prior", "cut", "weights", "backbone", "image_size", "annotations", "seed", "device"),
 )

@@ -38,8 +38,8 @@ def run(ctx: Context) -> None:
     labels = tracklet_labels(tracklets, boxes, pd.concat(parts, ignore_index=True), ctx.settings.min_iou)
     ctx.write(CAMERA_LABELS, labels)
     people = len(labels[labels.label >= 0].drop_duplicates(["camera_id", "label"]))
-    ctx.say(f"{int((labels.label >= 0).sum())} of {len(labels)} tracklets are {people} labelled people")
-    ctx.note(labelled=int((labels.label >= 0).sum()), people=people)
+    ctx.log(f"{int((labels.label >= 0).sum())} of {len(labels)} tracklets are {people} labelled people")
+    ctx.add_metadata(labelled=int((labels.label >= 0).sum()), people=people)
 
 
 def tracklet_labels(

@@ -78,7 +78,7 @@ def run(ctx: Context) -> None:
             f"their frames no longer decode."
         )
     ctx.write(CROPS, crops)
-    ctx.note(crops=len(crops), shards=int(crops.shard.nunique()))
+    ctx.add_metadata(crops=len(crops), shards=int(crops.shard.nunique()))
 
 
 def choose(boxes: pd.DataFrame, rate_per_s: float, max_per_tracklet: int) -> pd.DataFrame:

@@ -24,7 +24,7 @@ _SIDE = (
 
 
 class DatasetConfig(Settings):
-    pictures_per_tracklet: int | None = Field(
+    images_per_tracklet: int | None = Field(
         None, ge=1, description="at most so many pictures of each tracklet, evenly spread; null: all"
     )
 
@@ -36,7 +36,7 @@ def run(ctx: Context) -> None:
     found = benchmark.read(name, root, trial)
     tracklets = found.tracklets
     images = found.images.merge(tracklets[["tracklet_id", "camera_id", "part"]], on="tracklet_id")
-    images = in_frames(thinned(images, ctx.settings.pictures_per_tracklet))
+    images = in_frames(thinned(images, ctx.settings.images_per_tracklet))
     learn = images.part == "train"
     ctx.write(VIDEOS, cameras(images, found.timed, found.synchronous))
     ctx.write(TRACKLETS, training_tracklets(tracklets, images[learn]))
@@ -46,21 +46,23 @@ def run(ctx: Context) -> None:
     ctx.write(PROTOCOL_CROPS, crops(images[~learn]))
     train = tracklets[tracklets.part == "train"]
     asked, among = int(tracklets["query"].sum()), int(tracklets.gallery.sum())
-    ctx.note(
+    ctx.add_metadata(
         train=len(train), people=int(train.pid.nunique()), queries=asked, gallery=among, timed=found.timed
     )
-    ctx.say(
+    ctx.log(
         f"{name}: {len(train)} tracklets of {train.pid.nunique()} people and {train.camera_id.nunique()} cameras to learn from, "
         f"{asked} queries, {among} in the gallery; {'with' if found.timed else 'without'} times"
     )
 
 
-def thinned(images: pd.DataFrame, most: int | None) -> pd.DataFrame:
+def thinned(images: pd.DataFrame, max_items: int | None) -> pd.DataFrame:
     """At most so many pictures of each tracklet, the first and the last among them."""
     from data.tracklet_rows import evenly
 
     images = images.sort_values(["tracklet_id", "frame"]).reset_index(drop=True)
-    return images if most is None else images[evenly(images.tracklet_id, most)].reset_index(drop=True)
+    return (
+        images if max_items is None else images[evenly(images.tracklet_id, max_items)].reset_index(drop=True)
+    )
 
 
 def in_frames(images: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +80,7 @@ def cameras(images: pd.DataFrame, timed: bool, synchronous: bool) -> pd.DataFram
     table = own.t_us.agg(t_start_us="min", t_end_us="max").reset_index()
     return table.assign(
         video_id=table.camera_id, path="", digest="", status="ok", t_from_us=table.t_start_us, t_until_us=table.t_end_us,
-        frames=own.size().to_numpy("int32"), width=0, height=0, fps=0.0, stamped_fps=0.0, grey_share=0.0, damaged=0,
+        frames=own.size().to_numpy("int32"), width=0, height=0, fps=0.0, stamped_fps=0.0, grey_fraction=0.0, damaged=0,
         repaired_times=0, whole=True, time_source="topology" if timed else "assumed", clock_scale=1.0,
         time_std_s=0.0 if synchronous else UNKNOWN_CLOCK_S, note="",
     ).astype({"width": "int32", "height": "int32", "damaged": "int32", "repaired_times": "int32"})  # fmt: skip

@@ -88,7 +88,7 @@ def run(ctx: Context) -> None:
             key["stem"] = Path(video["path"]).stem
             shards.append(Shard(key, partial(read_boxes, Path(source), video, ctx.settings), *about))
         else:
-            networks = ctx.run_dir / "pieces" / "networks"
+            networks = ctx.run_dir / "shard_cache" / "networks"
             make = partial(detect_people, source, video, ctx.settings, ctx.device, networks)
             shards.append(Shard(key, make, *about))
     # One network has all cores, or the GPU, for itself.
@@ -105,7 +105,7 @@ def run(ctx: Context) -> None:
     ctx.write(DETECTIONS, found)
     poses = [schema.read(KEYPOINTS, folder / KEYPOINTS.file) for folder in folders]
     ctx.write(KEYPOINTS, pd.concat(poses, ignore_index=True))
-    ctx.note(detections=len(found), videos=len(videos))
+    ctx.add_metadata(detections=len(found), videos=len(videos))
 
 
 def detect_people(

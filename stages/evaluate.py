@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from stages.evaluation.run_checkpoints import ModelState
+    from stages.evaluation.run_checkpoints import RunCheckpoint
 
 
 class EvaluateConfig(Settings):
     truth_crops: int = Field(8, ge=1, description="crops of true boxes per person and camera, evenly spread")
     min_visibility: float = Field(0.4, ge=0, le=1, description="true boxes seen less are not cropped")
-    own_crops: int = Field(16, ge=2, description="crops per tracklet of ours, evenly spread in time")
+    tracklet_crops: int = Field(16, ge=2, description="crops per tracklet of ours, evenly spread in time")
     min_score: float = Field(0.3, ge=0, le=1, description="detections of lower confidence are not measured")
     pooling: Pooling = "mean"
     draws: int = Field(2000, ge=100, description="bootstrap resamples of the people")
@@ -40,16 +40,16 @@ class EvaluateConfig(Settings):
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from stages.evaluation.run_checkpoints import final_state, model_states
+    from stages.evaluation.run_checkpoints import final_checkpoint, run_checkpoints
     from stages.evaluation.text_table import empty_metrics
 
     metrics = empty_metrics()
-    states = model_states(ctx)
-    final = final_state(ctx, states)
-    metrics["final_state"] = final.name
+    checkpoints = run_checkpoints(ctx)
+    final = final_checkpoint(ctx, checkpoints)
+    metrics["final_checkpoint"] = final.name
     videos = ctx.read(VIDEOS)
-    own_crops = _own_test_crops(ctx)
-    metrics["label_free"] = _label_free(ctx, states, final, own_crops)
+    tracklet_crops = _own_test_crops(ctx)
+    metrics["label_free"] = _label_free(ctx, checkpoints, final, tracklet_crops)
     truth = ctx.read(GROUND_TRUTH)
     rankings, confusions = RANKINGS.empty(), CONFUSIONS.empty()
     if len(truth):
@@ -61,7 +61,9 @@ def run(ctx: Context) -> None:
         person = _follow(ctx, metrics, boxes, truth)
         _link(ctx, metrics, person, final)
         _identify(ctx, metrics, boxes, truth, person)
-        rankings, confusions = _retrieve(ctx, metrics, states, final, truth, videos, own_crops, person)
+        rankings, confusions = _retrieve(
+            ctx, metrics, checkpoints, final, truth, videos, tracklet_crops, person
+        )
     ctx.write(RANKINGS, rankings)
     ctx.write(CONFUSIONS, confusions)
     measures = pd.DataFrame(flat(metrics), columns=["measure", "value"])
@@ -69,7 +71,9 @@ def run(ctx: Context) -> None:
     (ctx.out / "metrics.json").write_text(
         json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
-    ctx.note(final_state=final.name, **{f"final_{k}": v for k, v in metrics["reid"]["final"].items()})
+    ctx.add_metadata(
+        final_checkpoint=final.name, **{f"final_{k}": v for k, v in metrics["reid"]["final"].items()}
+    )
 
 
 def flat(values: Any, path: str = "") -> list[tuple[str, float]]:
@@ -102,18 +106,18 @@ def _own_test_crops(ctx: Context) -> pd.DataFrame:
         .reset_index(drop=True)
     )
     crops["camera_id"] = crops.tracklet_id.map(unseen.camera_id)
-    return crops[evenly(crops.tracklet_id, ctx.settings.own_crops)].reset_index(drop=True)
+    return crops[evenly(crops.tracklet_id, ctx.settings.tracklet_crops)].reset_index(drop=True)
 
 
-def _features(ctx: Context, state: ModelState, crops: pd.DataFrame) -> np.ndarray:
+def _features(ctx: Context, checkpoint: RunCheckpoint, crops: pd.DataFrame) -> np.ndarray:
     """(N, D) of the crops under one state; computed once per content of checkpoint and crops."""
     from stages.network.embedding import cached_features
 
-    return cached_features(state.checkpoint, crops, ctx.run_dir, ctx.device)
+    return cached_features(checkpoint.checkpoint, crops, ctx.run_dir, ctx.device)
 
 
 def _label_free(
-    ctx: Context, states: list[ModelState], final: ModelState, crops: pd.DataFrame
+    ctx: Context, checkpoints: list[RunCheckpoint], final: RunCheckpoint, crops: pd.DataFrame
 ) -> dict[str, Any]:
     """The signals of every state but the supervised one, and how the final one differs from the start."""
     import numpy as np
@@ -135,28 +139,28 @@ def _label_free(
         return found
     values: dict[str, dict[str, np.ndarray]] = {}
     label: np.ndarray | None = None
-    shown = [s for s in states if s.name != "supervised"]
-    for state in ctx.progress([*shown, *([] if final in shown else [final])], "signals without truth"):
-        features = _features(ctx, state, world.crops)
+    shown = [s for s in checkpoints if s.name != "supervised"]
+    for checkpoint in ctx.progress([*shown, *([] if final in shown else [final])], "signals without truth"):
+        features = _features(ctx, checkpoint, world.crops)
         means, parts = signals.describe(world, features)
-        values[state.name], links = signals.tracklet_values(world, features, means, parts)
+        values[checkpoint.name], links = signals.tracklet_values(world, features, means, parts)
         before, label = label, signals.groups(world, means, parts)
         of_groups = signals.group_values(label, world.camera, before)
-        found["states"].append(
+        found["checkpoints"].append(
             {
-                "state": state.name,
-                "round": state.round,
-                **{name: signals.mean(v) for name, v in values[state.name].items()},
+                "checkpoint": checkpoint.name,
+                "round": checkpoint.round,
+                **{name: signals.mean(v) for name, v in values[checkpoint.name].items()},
                 **{name: v if np.isfinite(v) else None for name, v in of_groups.items()},
             }
         )
-        if state.name == final.name:
+        if checkpoint.name == final.name:
             found["links"] = links
-            found["cameras"] = signals.camera_values(values[state.name]["split_halves"], world.camera)
-    found["tracklets"], found["final_state"] = len(world.tracklets), final.name
+            found["cameras"] = signals.camera_values(values[checkpoint.name]["split_halves"], world.camera)
+    found["tracklets"], found["final_checkpoint"] = len(world.tracklets), final.name
     found["final_minus_start"] = {
         name: signals.difference(
-            values[final.name][name], values[states[0].name][name], ctx.seed, ctx.settings.draws
+            values[final.name][name], values[checkpoints[0].name][name], ctx.seed, ctx.settings.draws
         )
         for name in signals.PER_TRACKLET
     }
@@ -199,7 +203,7 @@ def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: p
     return tracklet_persons(boxes.tracklet_id, matched_pids(matched, truth))
 
 
-def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: ModelState) -> None:
+def _link(ctx: Context, metrics: dict[str, Any], person: pd.Series, final: RunCheckpoint) -> None:
     """Fill in association: each round's kept links, and those of the round the final model comes from."""
     from pipeline import schema
     from stages.evaluation.link_accuracy import LINK_SCORES, link_scores
@@ -263,11 +267,11 @@ def _identify(
 def _retrieve(
     ctx: Context,
     metrics: dict[str, Any],
-    states: list[ModelState],
-    final: ModelState,
+    checkpoints: list[RunCheckpoint],
+    final: RunCheckpoint,
     truth: pd.DataFrame,
     videos: pd.DataFrame,
-    own_crops: pd.DataFrame,
+    tracklet_crops: pd.DataFrame,
     person: pd.Series,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill in reid, people and intervals. Returns RANKINGS and CONFUSIONS."""
@@ -295,28 +299,28 @@ def _retrieve(
     rows: dict[str, pd.DataFrame] = {}
     pairs: dict[str, dict[str, float]] = {}
     confused = CONFUSIONS.empty()
-    for state in ctx.progress([*states, *([] if final in states else [final])], "ranking"):
+    for checkpoint in ctx.progress([*checkpoints, *([] if final in checkpoints else [final])], "ranking"):
         features = POOLING[ctx.settings.pooling](
-            _features(ctx, state, crops), list(crops.tracklet_id), list(gallery.query_id)
+            _features(ctx, checkpoint, crops), list(crops.tracklet_id), list(gallery.query_id)
         )
-        rows[state.name] = retrieval.headline(features, gallery)
-        if state.name == final.name:
+        rows[checkpoint.name] = retrieval.headline(features, gallery)
+        if checkpoint.name == final.name:
             pairs = retrieval.camera_pairs(features, gallery)
             confused = _pictured(retrieval.confusions(features, gallery, ctx.settings.confusions), crops)
-    rows["final"] = rows[final.name] if final in states else rows.pop(final.name)
-    rows["end_to_end"] = _end_to_end(ctx, final, gallery, own_crops, person)
+    rows["final"] = rows[final.name] if final in checkpoints else rows.pop(final.name)
+    rows["end_to_end"] = _end_to_end(ctx, final, gallery, tracklet_crops, person)
 
     summary = {name: retrieval.summary(table) for name, table in rows.items()}
     metrics["reid"] = {key: summary.get(key) for key in ("start", "final", "supervised", "end_to_end")}
     metrics["reid"]["rounds"] = [
-        {"round": s.round, **summary[s.name]} for s in states if s.name.startswith("round-")
+        {"round": s.round, **summary[s.name]} for s in checkpoints if s.name.startswith("round-")
     ]
     metrics["reid"]["camera_pairs"] = pairs
     metrics["reid"]["end_to_end"]["missed_queries"] = int((rows["end_to_end"].first_match_rank < 0).sum())
     metrics["gap_closed"] = comparison.gap_closed(summary)
-    metrics["share_of_supervised"] = comparison.share_of_supervised(summary)
+    metrics["fraction_of_supervised"] = comparison.fraction_of_supervised(summary)
     metrics["intervals"] = comparison.intervals(rows, ctx.seed, ctx.settings.draws)
-    tables = pd.concat([table.assign(state=name) for name, table in rows.items()], ignore_index=True)
+    tables = pd.concat([table.assign(checkpoint=name) for name, table in rows.items()], ignore_index=True)
     rankings = tables[[c.name for c in RANKINGS.columns]].astype(
         {"pid": "int32", "first_match_rank": "int32"}
     )
@@ -336,7 +340,7 @@ def _pictured(confusions: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
 
 
 def _end_to_end(
-    ctx: Context, final: ModelState, gallery: pd.DataFrame, own_crops: pd.DataFrame, person: pd.Series
+    ctx: Context, final: RunCheckpoint, gallery: pd.DataFrame, tracklet_crops: pd.DataFrame, person: pd.Series
 ) -> pd.DataFrame:
     """The same queries on our own tracklets of the test time; people who are not test people stay out of it."""
     import numpy as np
@@ -349,11 +353,13 @@ def _end_to_end(
     tracklets = ctx.read(TRACKLETS)
     tracklets = tracklets[in_test_time(tracklets.t_start_us, ctx.source("cut"))]
     tracklets = tracklets.assign(pid=tracklets.tracklet_id.map(person))
-    tracklets = tracklets[tracklets.pid.isin(asked) & tracklets.tracklet_id.isin(own_crops.tracklet_id)]
+    tracklets = tracklets[tracklets.pid.isin(asked) & tracklets.tracklet_id.isin(tracklet_crops.tracklet_id)]
     if tracklets.empty:
         return retrieval.end_to_end(np.zeros((0, 1)), tracklets, gallery)
-    features = _features(ctx, final, own_crops)
-    pooled = POOLING[ctx.settings.pooling](features, list(own_crops.tracklet_id), list(tracklets.tracklet_id))
+    features = _features(ctx, final, tracklet_crops)
+    pooled = POOLING[ctx.settings.pooling](
+        features, list(tracklet_crops.tracklet_id), list(tracklets.tracklet_id)
+    )
     return retrieval.end_to_end(pooled, tracklets.astype({"pid": "int64"}), gallery)
 
 

@@ -76,10 +76,10 @@ def run(ctx: Context) -> None:
     (ctx.out / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     (ctx.out / "model_card.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
     worst = exports.least_cosine.min()
-    ctx.say(
+    ctx.log(
         f"{', '.join(exports.file)}: features as PyTorch's (cosine ≥ {worst:.5f}); {len(table)} tracklets to search"
     )
-    ctx.note(least_cosine=float(worst), searchable=len(table))
+    ctx.add_metadata(least_cosine=float(worst), searchable=len(table))
 
 
 def calibrate(
@@ -94,7 +94,7 @@ def calibrate(
 
     from stages.association.evidence import picture_appearance
     from stages.association.foot_points import feet_of
-    from stages.association.grouping import GroupingConfig, weigh_tracklets
+    from stages.association.grouping import GroupingConfig, score_tracklet_pairs
     from stages.association.same_person import Calibration
     from stages.association.time_prior import dense_prior
     from stages.training.training_part import clock_std_s
@@ -104,25 +104,27 @@ def calibrate(
     rows = unseen if unseen.sum() >= 30 else np.ones(len(tracklets), bool)
     part, x = tracklets[rows].reset_index(drop=True), means[rows]
     of_part = crops.tracklet_id.isin(part.tracklet_id).to_numpy()
-    own_crops, own = crops[of_part].reset_index(drop=True), features[of_part]
+    tracklet_crops, own = crops[of_part].reset_index(drop=True), features[of_part]
     # The user's pictures come without their camera's mean, so it stays in here too.
     as_they_are = GroupingConfig.model_validate({"centre_cameras": False})
     clocks = clock_std_s(ctx.read(VIDEOS))
     site = ctx.source("site")
     prior = dense_prior(site, part, clocks, feet_of(site, part, ctx.read(BOXES)))
-    evidence = weigh_tracklets(own, own_crops, part, prior, as_they_are).evidence
+    evidence = score_tracklet_pairs(own, tracklet_crops, part, prior, as_they_are).evidence
     if not len(evidence.matches.pairs):
         return None
     identity = part.merge(ctx.read(IDENTITIES), on="tracklet_id", how="left").identity.to_numpy()
     camera = part.camera_id.to_numpy(str)
     i, j = np.triu_indices(len(part), 1)
     same = float((identity[i] == identity[j])[camera[i] != camera[j]].mean())
-    same_share = min(max(same, 1e-4), 0.5)
+    same_fraction = min(max(same, 1e-4), 0.5)
     row = pd.Series(range(len(part)), index=part.tracklet_id)
-    pictures = picture_appearance(own, x, row[own_crops.tracklet_id].to_numpy(), camera, evidence.matches)
+    pictures = picture_appearance(
+        own, x, row[tracklet_crops.tracklet_id].to_numpy(), camera, evidence.matches
+    )
     return {
-        "tracklets": Calibration(evidence.across, same_share),
-        "pictures": Calibration(pictures, same_share),
+        "tracklets": Calibration(evidence.across, same_fraction),
+        "pictures": Calibration(pictures, same_fraction),
     }
 
 
@@ -241,8 +243,8 @@ def same_person_facts(
             a, b = truth.pid[owner[pairs[0]]], truth.pid[known[pairs[1]]]
             check = reliability(found.probability(cosine), (a == b) & (a >= 0))
         facts[kind] = {
-            "same_share": found.same_share,
-            "looks": asdict(found.looks),
+            "same_fraction": found.same_fraction,
+            "appearance": asdict(found.appearance),
             "cosine": {str(p): found.cosine(p) for p in (0.2, 0.5, 0.8)},
             "reliability": check,
         }

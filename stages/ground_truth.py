@@ -41,7 +41,7 @@ def run(ctx: Context) -> None:
     videos = videos[videos.status == "ok"]
     files = read_truth(source, videos)
     if without := sorted(set(videos.video_id) - set(files)):
-        ctx.say(
+        ctx.log(
             f"no truth for {len(without)} of {len(videos)} videos ({', '.join(without[:3])}): they are not measured"
         )
     parts = [GROUND_TRUTH.empty()]
@@ -57,20 +57,20 @@ def run(ctx: Context) -> None:
         times_s = np.load(folder / "times_s.npy")
         inside = rows.frame < len(times_s)
         if not inside.all():
-            ctx.say(
+            ctx.log(
                 f"{file}: {int((~inside).sum())} boxes stand after the last of {len(times_s)} frames and are left out; "
                 "have truth and video the same frame rate?"
             )
         boxes = true_boxes(rows[inside], video, times_s, ctx.settings.scale)
         parts.append(boxes[boxes.t_utc_us.between(video["t_from_us"], video["t_until_us"])])
         if doubt := _drawn_at_another_size(parts[-1], int(video["width"]), int(video["height"])):
-            ctx.say(f"warning: {file}: {doubt}")
+            ctx.log(f"warning: {file}: {doubt}")
     truth = pd.concat(parts, ignore_index=True)
     people = roles(truth, videos.set_index("video_id").camera_id, *ctx.source("cut"))
     ctx.write(GROUND_TRUTH, truth)
     ctx.write(PEOPLE, people)
     counts = people.role.value_counts()
-    ctx.note(
+    ctx.add_metadata(
         boxes=len(truth), **{f"people_{role}": int(counts.get(role, 0)) for role in ("train", "test", "both")}
     )
 

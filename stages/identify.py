@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipeline.manifests import BOXES, CROPS, IDENTITIES, MODEL, SELECTION, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Stage
-from stages.association.grouping import GroupingConfig, identify, weigh_tracklets
+from stages.association.grouping import GroupingConfig, identify, score_tracklet_pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ class IdentifyConfig(GroupingConfig):
     crops_per_tracklet: int = Field(
         16, ge=1, description="crops whose mean describes a tracklet, evenly spread in time"
     )
-    known_probability: float = Field(
+    min_transfer_probability: float = Field(
         0.5, gt=0, lt=1, description="with MODEL=: from this probability on a person is one the old run knows"
     )
 
@@ -64,31 +64,39 @@ def run(context: Context) -> None:
     videos = context.read(VIDEOS)
     boxes = context.read(BOXES)
     feet = feet_of(site, tracklets, boxes)
-    prior = dense_prior(site, tracklets, clock_std_s(videos), feet, config.sigma_share)
-    means, evidence = weigh_tracklets(features, crops, tracklets, prior, config, context.source("judged"))
+    prior = dense_prior(site, tracklets, clock_std_s(videos), feet, config.sigma_fraction)
+    means, evidence = score_tracklet_pairs(
+        features, crops, tracklets, prior, config, context.source("annotations")
+    )
     identities = identify(tracklets, evidence.log_odds, config.min_log_odds)
     known = context.source("gallery")
     if known is not None:
-        from stages.association.identity_transfer import join_known
+        from stages.association.identity_transfer import transfer_identities
 
-        identities, again = join_known(identities, tracklets, means, known, config.known_probability)
-        context.note(known_people_again=again)
-        context.say(f"{again} of {identities.identity.nunique()} people are known from {known.parent}")
+        identities, again = transfer_identities(
+            identities, tracklets, means, known, config.min_transfer_probability
+        )
+        context.add_metadata(known_people_again=again)
+        context.log(f"{again} of {identities.identity.nunique()} people are known from {known.parent}")
     context.write(IDENTITIES, identities)
     write_files(context.out, identities, tracklets, boxes, videos)
     people = identities.groupby("identity").tracklet_id.agg(list)
     camera = tracklets.set_index("tracklet_id").camera_id
     shared = sum(camera[members].nunique() > 1 for members in people)
-    context.note(
+    context.add_metadata(
         identities=len(people), in_several_cameras=shared, matches_by_looks=len(evidence.matches.pairs),
         prior_sharpness=evidence.matches.sharpness,
     )  # fmt: skip
-    context.say(f"{len(tracklets)} tracklets are {len(people)} people, {shared} of them in several cameras")
-    doubted = sorted(way for way, trust in evidence.trust.items() if trust < 0.5)
-    context.note(ways_told=len(evidence.trust), ways_doubted=[f"{a} → {b}" for a, b in doubted])
+    context.log(f"{len(tracklets)} tracklets are {len(people)} people, {shared} of them in several cameras")
+    doubted = sorted(
+        way for way, prior_reliability in evidence.prior_reliability.items() if prior_reliability < 0.5
+    )
+    context.add_metadata(
+        links_described=len(evidence.prior_reliability), ways_doubted=[f"{a} → {b}" for a, b in doubted]
+    )
     if doubted:
-        context.say(
-            f"for {len(doubted)} of {len(evidence.trust)} ways the times learned here fit better than the site file's and are "
+        context.log(
+            f"for {len(doubted)} of {len(evidence.prior_reliability)} ways the times learned here fit better than the site file's and are "
             f"used instead; `trackweave topology learn --run {context.run_dir}` shows both"
         )
 
@@ -105,21 +113,21 @@ def _select(context: Context, out: Path) -> None:
     from stages.validation.label_free import select_rounds
 
     config: IdentifyConfig = context.settings
-    states = [(-1, start_checkpoint(context))]
+    checkpoints = [(-1, start_checkpoint(context))]
     for path in context.paths(MODEL):
-        states.append((int(path.parent.name.rpartition("-")[2]), checkpoint_beside(path)))
+        checkpoints.append((int(path.parent.name.rpartition("-")[2]), checkpoint_beside(path)))
     footage = training_footage(context)
-    used, signals = "last", [float("nan")] * len(states)
+    used, signals = "last", [float("nan")] * len(checkpoints)
     if config.signal != "last" and len(footage.tracklets) > 1:
-        prior = footage.time_prior(config.sigma_share)
+        prior = footage.time_prior(config.sigma_fraction)
         for used in dict.fromkeys((config.signal, "split_rank1")):
             signals = [
                 health_signal(context, used, checkpoint, footage.tracklets, footage.crops, prior)
-                for _, checkpoint in context.progress(states, "selecting the model")
+                for _, checkpoint in context.progress(checkpoints, "selecting the model")
             ]
             if np.isfinite(signals).any():
                 break
-    numbers = np.array([round_ for round_, _ in states], np.int32)
+    numbers = np.array([round_ for round_, _ in checkpoints], np.int32)
     at = select_rounds(numbers.tolist(), signals, config.average_from)
     context.write(
         SELECTION,
@@ -127,16 +135,16 @@ def _select(context: Context, out: Path) -> None:
             {
                 "round": numbers,
                 "signal": np.nan_to_num(np.array(signals, np.float64), nan=-1.0),
-                "chosen": np.isin(np.arange(len(states)), at),
+                "chosen": np.isin(np.arange(len(checkpoints)), at),
             }
         ),
     )
     if len(at) == 1:
-        shutil.copyfile(states[at[0]][1], out)
+        shutil.copyfile(checkpoints[at[0]][1], out)
     else:
-        backbone.save(mean_network([states[i][1] for i in at]), out)
+        backbone.save(mean_network([checkpoints[i][1] for i in at]), out)
     shown = ", ".join("–" if np.isnan(s) else f"{s:.3g}" for s in signals)
-    context.say(f"the model of {state_name(numbers[at].tolist())}, by '{used}': {shown}")
+    context.log(f"the model of {state_name(numbers[at].tolist())}, by '{used}': {shown}")
 
 
 def state_name(rounds: list[int]) -> str:
@@ -226,5 +234,15 @@ STAGE = Stage(
     config=IdentifyConfig,
     version=4,
     run=run,
-    sources=("site.prior", "cut", "weights", "backbone", "image_size", "gallery", "judged", "seed", "device"),
+    sources=(
+        "site.prior",
+        "cut",
+        "weights",
+        "backbone",
+        "image_size",
+        "gallery",
+        "annotations",
+        "seed",
+        "device",
+    ),
 )

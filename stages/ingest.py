@@ -78,16 +78,16 @@ def run(ctx: Context) -> None:
     good = videos[videos.status == "ok"]
     found = problems(videos)
     for line in (*found[:_MOST_SAID], *worth_knowing(videos, site)):
-        ctx.say(f"warning: {line}")
+        ctx.log(f"warning: {line}")
     if len(found) > _MOST_SAID:
-        ctx.say(
+        ctx.log(
             f"warning: {len(found) - _MOST_SAID} more files are not whole; the table {VIDEOS.file} has a note for each."
         )
     if good.empty:
         raise UserError(nothing_left(videos))
     for line in (*inventory(videos), together(videos)):
-        ctx.say(line)
-    ctx.note(
+        ctx.log(line)
+    ctx.add_metadata(
         videos=len(good), unreadable=int((videos.status == "unreadable").sum()), cameras=good.camera_id.nunique(),
         frames=int(good.frames.sum()), days=n_days(videos, site), problems=found,
     )  # fmt: skip
@@ -217,7 +217,7 @@ def to_table(
             "whole": bool(facts.get("whole", False)) and lead_s <= 1,
             "note": "; ".join(n for n in notes if n),
             **{name: facts.get(name, 0) for name in ("frames", "width", "height", "damaged", "repaired_times")},
-            **{name: facts.get(name, 0.0) for name in ("fps", "stamped_fps", "grey_share")},
+            **{name: facts.get(name, 0.0) for name in ("fps", "stamped_fps", "grey_fraction")},
         })  # fmt: skip
     return pd.DataFrame(rows).sort_values("video_id", ignore_index=True)
 

@@ -48,15 +48,15 @@ class IsolateConfig(Settings):
     calibration: Literal["separation", "violation"] = Field(
         "separation",
         description="how eps is read: best at taking made-up switches apart without cutting tracklets, or the largest "
-        "that joins fewer than max_violated_share of certainly different pairs",
+        "that joins fewer than max_violated_fraction of certainly different pairs",
     )
-    switch_share: float = Field(
+    switch_fraction: float = Field(
         0.1, gt=0, lt=1, description="'separation': share of switched tracklets that one expects"
     )
-    max_violated_share: float = Field(
+    max_violated_fraction: float = Field(
         0.005, gt=0, le=1, description="'violation': share of certainly different pairs that eps may join"
     )
-    max_cut_share: float = Field(
+    max_cut_fraction: float = Field(
         0.2,
         ge=0,
         le=1,
@@ -80,7 +80,7 @@ def run(context: Context) -> None:
     tables = context.read(TRACKLETS), context.read(BOXES), context.read(CROPS)
     followed = len(tables[0])
     tables = split_unclear(*tables, config.min_overlap, config.min_margin, config.min_length_s)
-    context.say(f"{followed} tracklets are {len(tables[0])} where unclear matches end one")
+    context.log(f"{followed} tracklets are {len(tables[0])} where unclear matches end one")
     tracklets, boxes, crops = split_at(*tables, train_until_us)
     crops = crops.sort_values(["tracklet_id", "t_utc_us"]).reset_index(drop=True)
     if not config.enabled or not len(crops):
@@ -104,21 +104,23 @@ def run(context: Context) -> None:
         found = calibrate_eps(
             features, [r if b else r[:0] for r, b in zip(rows, before, strict=True)],
             apart(pairs, touching), t_us=crops.t_utc_us.to_numpy(), contact_us=possible, rule=config.calibration,
-            min_samples=config.min_samples, switch_share=config.switch_share,
-            max_violated_share=config.max_violated_share, max_cut_share=config.max_cut_share,
+            min_samples=config.min_samples, switch_fraction=config.switch_fraction,
+            max_violated_fraction=config.max_violated_fraction, max_cut_fraction=config.max_cut_fraction,
             fallback_eps=config.fallback_eps, rng=np.random.default_rng(context.seed),
         )  # fmt: skip
         eps = found.eps
-        context.say(f"eps {eps:.3g} from {found.reason}")
-        context.note(eps_reason=found.reason, certain_pairs=found.pairs, cut_share=found.cut_share)
+        context.log(f"eps {eps:.3g} from {found.reason}")
+        context.add_metadata(
+            eps_reason=found.reason, certain_pairs=found.pairs, cut_fraction=found.cut_fraction
+        )
     new = cut_tracklets(
         tracklets, boxes, crops, features, eps=eps, min_samples=config.min_samples, noise=config.noise,
         contact_us=dict(zip(tracklets.tracklet_id, possible, strict=True)) if possible is not None else None,
         contact_window_us=round(config.contact_window_s * 1e6),
     )  # fmt: skip
     cut = int((~tracklets.tracklet_id.isin(new[0].tracklet_id)).sum())
-    context.note(eps=eps, tracklets_before=followed, tracklets_after=len(new[0]), tracklets_cut=cut)
-    context.say(f"{cut} of {len(tracklets)} tracklets cut; {len(new[0])} tracklets go on")
+    context.add_metadata(eps=eps, tracklets_before=followed, tracklets_after=len(new[0]), tracklets_cut=cut)
+    context.log(f"{cut} of {len(tracklets)} tracklets cut; {len(new[0])} tracklets go on")
     _write(context, *new)
 
 

@@ -17,14 +17,14 @@ from stages.network.pooling import Pooling
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.evaluation.run_checkpoints import ModelState
+    from stages.evaluation.run_checkpoints import RunCheckpoint
 
 RANKS = (1, 5, 10, 20)
 QUERIES_AT_ONCE = 1000
 
 
 class RankConfig(Settings):
-    pictures_per_tracklet: int | None = Field(
+    images_per_tracklet: int | None = Field(
         None, ge=1, description="pictures that stand for a tracklet, evenly spread; null: all"
     )
     pooling: Pooling = "mean"
@@ -37,17 +37,17 @@ def run(ctx: Context) -> None:
     from stages.dataset import thinned
     from stages.evaluate import flat
     from stages.evaluation.retrieval import summary
-    from stages.evaluation.run_checkpoints import model_states
+    from stages.evaluation.run_checkpoints import run_checkpoints
 
     name, _, trial = ctx.source("dataset")
     protocol = ctx.read(PROTOCOL)
     test = protocol[protocol.part == "test"].reset_index(drop=True)
-    pictures = thinned(ctx.read(PROTOCOL_CROPS), ctx.settings.pictures_per_tracklet)
+    pictures = thinned(ctx.read(PROTOCOL_CROPS), ctx.settings.images_per_tracklet)
     rankings, reid = [], []
-    for state in ctx.progress(model_states(ctx), "ranking"):
-        rows = ranked(ctx, state, pictures, test)
-        rankings.append(rows.assign(state=state.name))
-        reid.append({"state": state.name, **summary(rows, RANKS)})
+    for checkpoint in ctx.progress(run_checkpoints(ctx), "ranking"):
+        rows = ranked(ctx, checkpoint, pictures, test)
+        rankings.append(rows.assign(checkpoint=checkpoint.name))
+        reid.append({"checkpoint": checkpoint.name, **summary(rows, RANKS)})
     metrics = {
         "dataset": name, "trial": trial, "trials": trials(name),
         "method": ctx.method if ctx.has(ASSOCIATIONS) else "with its labels",
@@ -62,7 +62,9 @@ def run(ctx: Context) -> None:
     )
 
 
-def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+def ranked(
+    ctx: Context, checkpoint: RunCheckpoint, pictures: pd.DataFrame, test: pd.DataFrame
+) -> pd.DataFrame:
     """One row of RANKINGS (without state) per query of ``test``, PROTOCOL rows."""
     import numpy as np
 
@@ -73,7 +75,7 @@ def ranked(ctx: Context, state: ModelState, pictures: pd.DataFrame, test: pd.Dat
     from stages.network.pooling import POOLING
 
     # Not kept: at MARS's size the pictures' features of one state are gigabytes, and nobody asks for them again.
-    features = embed_crops(backbone.load(state.checkpoint), pictures, ctx.run_dir, ctx.device)
+    features = embed_crops(backbone.load(checkpoint.checkpoint), pictures, ctx.run_dir, ctx.device)
     pooled = POOLING[ctx.settings.pooling](features, list(pictures.tracklet_id), list(test.tracklet_id))
     asks, among = test["query"].to_numpy(), test.gallery.to_numpy()
     pid, camera = test.pid.to_numpy(), test.camera_id.to_numpy(str)

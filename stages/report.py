@@ -89,7 +89,7 @@ def run(ctx: Context) -> None:
         missing_ok=True
     )  # of an earlier report, perhaps with heads that this one hides
     count = pages.write(found, ctx.run_dir, ctx.out, ctx.settings)
-    ctx.note(pages=count)
+    ctx.add_metadata(pages=count)
 
 
 def _heads(ctx: Context, boxes: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from pydantic import Field
 from pipeline.errors import UserError
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, PEOPLE, SUPERVISED_MODEL, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Settings, Stage
-from stages.methods import Light
+from stages.methods import ColorJitter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class SupervisedConfig(Settings):
     margin: float = Field(0.3, ge=0, description="m of the batch-hard triplet loss")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
 
 
 def run(ctx: Context) -> None:
@@ -51,7 +51,7 @@ def run(ctx: Context) -> None:
     network = start_network(ctx)
     log = list(ctx.progress(train_with_labels(ctx, network, footage, pid), "supervised"))
     write_model(ctx, SUPERVISED_MODEL, network, steps=len(log))
-    ctx.say(
+    ctx.log(
         f"{len(np.unique(pid[pid >= 0]))} true people, {int((pid >= 0).sum())} tracklets, {len(log)} steps"
     )
 
@@ -94,7 +94,7 @@ def train_with_labels(
     epochs = (islice(endless, -(-settings.steps // 10)) for _ in range(10))
     return fit(
         network, training_images(ctx, footage, network), epochs, loss, schedule=cosine(10),
-        augmentation=Augmentation(light=settings.light), learning_rate=settings.learning_rate,
+        augmentation=Augmentation(color_jitter=settings.color_jitter), learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay, seed=ctx.seed, device=ctx.device, saved=saved_state(ctx),
     )  # fmt: skip
 

@@ -26,19 +26,21 @@ if TYPE_CHECKING:
 
 
 class TrackConfig(Settings):
-    high_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on are matched first.")
-    new_score: float = Field(0.5, ge=0, le=1, description="Boxes from here on may begin a tracklet.")
+    track_high_threshold: float = Field(0.5, ge=0, le=1, description="Boxes from here on are matched first.")
+    new_track_threshold: float = Field(
+        0.5, ge=0, le=1, description="Boxes from here on may begin a tracklet."
+    )
     min_iou: float = Field(
         0.15, gt=0, lt=1, description="Least overlap of a box with where its track is expected."
     )
-    min_iou_weak: float = Field(0.5, gt=0, lt=1, description="The same for boxes below high_score.")
+    min_iou_low: float = Field(0.5, gt=0, lt=1, description="The same for boxes below track_high_threshold.")
     min_height_ratio: float = Field(
         0.5, ge=0, le=1, description="Least ratio of the smaller to the larger height."
     )
     max_gap_s: float = Field(
         1.0, gt=0, description="s; a tracklet ends when its person was unseen for longer."
     )
-    confirm_s: float = Field(
+    min_duration_s: float = Field(
         0.2, ge=0, description="s; a track that did not live this long leaves no tracklet."
     )
     keypoint_weight: float = Field(
@@ -90,11 +92,11 @@ def run(ctx: Context) -> None:
     if joined.empty:
         raise UserError(
             f"none of {len(detections)} boxes could be followed for {ctx.settings.min_length_s} s: lower "
-            f"track.min_length_s or track.new_score, or look at the detections with `status`."
+            f"track.min_length_s or track.new_track_threshold, or look at the detections with `status`."
         )
     ctx.write(TRACKLETS, joined)
     ctx.write(BOXES, pd.concat(boxes, ignore_index=True))
-    ctx.note(tracklets=len(joined))
+    ctx.add_metadata(tracklets=len(joined))
 
 
 def track_files(

@@ -45,8 +45,14 @@ def saved_state(ctx: Context) -> Path:
     from pipeline.schema import content_digest
 
     inputs = {name: [content_digest(path) for path in paths[-1:]] for name, paths in ctx.inputs.items()}
-    parts = {**ctx.piece_parts, "inputs": inputs, "method": ctx.method, "round": ctx.round, "seed": ctx.seed}
-    return ctx.run_dir / "pieces" / "training" / f"{text_digest(parts)}.pt"
+    parts = {
+        **ctx.shard_key_parts,
+        "inputs": inputs,
+        "method": ctx.method,
+        "round": ctx.round,
+        "seed": ctx.seed,
+    }
+    return ctx.run_dir / "shard_cache" / "training" / f"{text_digest(parts)}.pt"
 
 
 def write_log(ctx: Context, log: list[dict[str, float]]) -> None:
@@ -57,10 +63,10 @@ def write_log(ctx: Context, log: list[dict[str, float]]) -> None:
     ctx.write(TRAIN_LOG, frame)
     if log:
         head, tail = frame.loss.head(10).mean(), frame.loss.tail(10).mean()
-        ctx.say(f"{len(log)} steps, loss {head:.3f} → {tail:.3f}")
-        ctx.note(steps=len(log), loss_first=float(head), loss_last=float(tail))
+        ctx.log(f"{len(log)} steps, loss {head:.3f} → {tail:.3f}")
+        ctx.add_metadata(steps=len(log), loss_first=float(head), loss_last=float(tail))
     else:
-        ctx.say("nothing to train on; the model stays as it was")
+        ctx.log("nothing to train on; the model stays as it was")
 
 
 STAGE = Stage(

@@ -145,7 +145,7 @@ def make_run(
         path.parent.mkdir(parents=True, exist_ok=True)
         schema.write(manifest, frame, path)
         receipt = {
-            "node": node, "seconds": 1.5, "host": "box", "device": "cpu", "python": "3.12.1", "notes": {"rows": len(rows)},
+            "node": node, "seconds": 1.5, "host": "box", "device": "cpu", "python": "3.12.1", "metadata": {"rows": len(rows)},
             "fingerprint": {"settings": {"speed": 3}, "inputs": {"videos of ingest": "x"}},
         }  # fmt: skip
         (path.parent / "receipt.json").write_text(json.dumps(receipt))
@@ -165,7 +165,7 @@ def make_run(
                 step=i,
                 epoch=i // 50,
                 loss=float(v),
-                active_share=float(np.clip(v / 2, 0, 1)),
+                active_fraction=float(np.clip(v / 2, 0, 1)),
                 learning_rate=3e-4,
             )
             for i, v in enumerate(loss)
@@ -220,11 +220,11 @@ def make_run(
 
 SIGNALS = {
     "tracklets": 120,
-    "states": [
-        {"state": "start", "round": -1, **dict.fromkeys(WITNESSES, 0.7)},
-        {"state": "round-1", "round": 1, **dict.fromkeys(WITNESSES, 0.81)},
+    "checkpoints": [
+        {"checkpoint": "start", "round": -1, **dict.fromkeys(WITNESSES, 0.7)},
+        {"checkpoint": "round-1", "round": 1, **dict.fromkeys(WITNESSES, 0.81)},
     ],
-    "final_state": "round-1",
+    "final_checkpoint": "round-1",
     "final_minus_start": {name: [0.05, 0.17] for name in WITNESSES},
     "cameras": {"gate": 0.9, "hall": 0.6},
     "links": {"gate – hall": 0.4, "gate – yard": 0.5},
@@ -244,13 +244,13 @@ TRUTH = {
     "label_free": SIGNALS,
     "people": {"train": 50, "test": 50, "both": 0, "distractors": 3, "queries": 160},
     "gap_closed": {"rank1": 0.455, "mean_ap": 0.43},
-    "share_of_supervised": {"rank1": 0.737, "mean_ap": 0.74},
+    "fraction_of_supervised": {"rank1": 0.737, "mean_ap": 0.74},
     "intervals": {
         "start": {"rank1": [0.29, 0.42]},
         "final": {"rank1": [0.44, 0.58]},
         "final_minus_start": {"rank1": [0.08, 0.22]},
     },
-    "final_state": "round-1",
+    "final_checkpoint": "round-1",
 }
 NO_TRUTH = {
     "reid": {
@@ -266,5 +266,5 @@ NO_TRUTH = {
     "tracking": {"idf1": None, "purity": None, "switches": None, "r_fm": None, "r_sw": None},
     "label_free": SIGNALS,
     "people": {"train": None, "test": None, "both": None, "distractors": None, "queries": None},
-    "final_state": "round-1",
+    "final_checkpoint": "round-1",
 }

@@ -93,10 +93,10 @@ def test_one_more_video_detects_that_video_only(run, site, tmp_path):
         (more / path.name).symlink_to(path)
     detections = tmp_path / "det"
     shutil.copytree(site / "det", detections)
-    before = {p.name for p in (run / "pieces" / "ingest").iterdir()}
+    before = {p.name for p in (run / "shard_cache" / "ingest").iterdir()}
     film(more / "east_20260301T100000Z.mp4", "", "east", [20])
     pipeline("run", "--run", run, "--videos", more, "--topology", "", "--until", "ingest")
-    assert len({p.name for p in (run / "pieces" / "ingest").iterdir()} - before) == 1
+    assert len({p.name for p in (run / "shard_cache" / "ingest").iterdir()} - before) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_new_footage_through_an_old_model_keeps_the_numbers(run, site, tmp_path)
         "--device",
         "cpu",
     ]
-    fast = "run.image_size=[32,16] evaluate.draws=100 isolate.min_samples=2 identify.known_probability=0.001"
+    fast = "run.image_size=[32,16] evaluate.draws=100 isolate.min_samples=2 identify.min_transfer_probability=0.001"
     result = pipeline("run", "--run", tmp_path / "new", "--model", run, *words, "--set", fast)
     assert "train@" not in result.stdout and "are known from" in result.stdout
     old, new = (
@@ -196,7 +196,7 @@ def test_a_picture_of_a_tracklet_finds_its_person(run, tmp_path):
 
 
 def test_without_a_detector_the_downloaded_one_is_meant(tmp_path):
-    sources = Sources(Request(), tmp_path, seed=0, device="cpu", holdout_share=0.2, image_size=(32, 16))
+    sources = Sources(Request(), tmp_path, seed=0, device="cpu", holdout_fraction=0.2, image_size=(32, 16))
     assert sources.value("detector") == "yolo11n.pt"
 
 

@@ -37,7 +37,7 @@ def digests(run: Path) -> dict[str, dict[str, str]]:
 
 
 def pieces(run: Path, stage: str) -> dict[str, int]:
-    return {p.name: p.stat().st_mtime_ns for p in (run / "pieces" / stage).iterdir() if p.is_dir()}
+    return {p.name: p.stat().st_mtime_ns for p in (run / "shard_cache" / stage).iterdir() if p.is_dir()}
 
 
 def moved(site: Path, tmp_path: Path) -> Path:
@@ -104,7 +104,7 @@ def test_p6_p7_a_killed_run_resumes_and_ends_the_same(site, tracked, tmp_path, s
     kept = {
         stage: pieces(run, stage)
         for stage in ("ingest", "detect", "crop")
-        if (run / "pieces" / stage).is_dir()
+        if (run / "shard_cache" / stage).is_dir()
     }
     done = {
         stage: {k: v for k, v in found.items() if not k.endswith(".part")} for stage, found in kept.items()
@@ -140,7 +140,9 @@ def test_p8_p10_keep_going_finishes_what_can_be(site, tmp_path):
     assert stopped.returncode == 2 and len(pieces(run, "detect")) < 3
     went_on = upto("crop", own, run, "--keep-going", check=False)
     assert went_on.returncode == 2 and "east_20260301T080000Z.txt" in went_on.stderr
-    assert sum((run / "pieces" / "detect" / name / ".done").exists() for name in pieces(run, "detect")) == 3
+    assert (
+        sum((run / "shard_cache" / "detect" / name / ".done").exists() for name in pieces(run, "detect")) == 3
+    )
 
 
 def test_p9_plan_says_what_why_and_how_long(copy):
@@ -188,7 +190,9 @@ def test_strict_stops_before_hours_are_spent(site, tmp_path):
 def test_p11_each_table_says_what_it_was_made_of(finished):
     run, _ = finished
     known = {manifest.name: manifest for manifest in ALL}
-    found = [p for p in run.rglob("*.parquet") if p.parent.name != "pieces" and "pieces" not in p.parts]
+    found = [
+        p for p in run.rglob("*.parquet") if p.parent.name != "shard_cache" and "shard_cache" not in p.parts
+    ]
     told = [p for p in found if p.stem in known]
     assert len(told) > 15
     for path in told:

@@ -97,8 +97,8 @@ def put(texts: Mapping[Path, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def listed(names: Iterable[str], most: int = 8) -> str:
+def listed(names: Iterable[str], max_items: int = 8) -> str:
     """Names in a sentence; of many the first, and how many more."""
     names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - max_items} more" if len(names) > max_items else ""
+    return ", ".join(names[:max_items]) + more

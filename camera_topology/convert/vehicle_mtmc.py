@@ -30,7 +30,7 @@ from pipeline.errors import UserError
 
 VECTORS, MATRICES = ("fps", "scales", "offset"), ("compatibility", "dtmin", "dtmax")
 # How `associate` takes what a site file leaves open, by default.
-_TAKEN = {"sigma_share": 0.7, "sigma_floor_s": 5.0, "overlap_tolerance_s": 5.0}
+_TAKEN = {"sigma_fraction": 0.7, "sigma_floor_s": 5.0, "overlap_tolerance_s": 5.0}
 
 Table = list[list[float]]
 

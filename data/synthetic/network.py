@@ -23,7 +23,7 @@ class NetworkSettings:
     """cameras, people: how many; extra_ways: ways beyond those that join all cameras, as a share of the cameras.
 
     hours: over which people enter. missed: share of visits that no tracklet tells of. one_way: share of the ways walked in
-    one direction only. speed_m_per_s, speed_share: walking speed and its spread over people; pause_share: share of walks
+    one direction only. speed_m_per_s, speed_fraction: walking speed and its spread over people; pause_fraction: share of walks
     with a stop of half a minute or so. clothing: number of outfits; likeness: share of a look that is the outfit's.
     noise: of a feature, as a share of its length. clock_offset_s: camera number → seconds its clock is ahead at the
     beginning; clock_rate: camera number → seconds it gains a second from then on. overlap: share of the ways, the shortest,
@@ -37,8 +37,8 @@ class NetworkSettings:
     missed: float = 0.04
     one_way: float = 0.0
     speed_m_per_s: float = 1.3
-    speed_share: float = 0.18
-    pause_share: float = 0.03
+    speed_fraction: float = 0.18
+    pause_fraction: float = 0.03
     clothing: int = 60
     likeness: float = 0.55
     noise: float = 0.9
@@ -155,7 +155,7 @@ def _visits(
     next_to = {c: sorted(b for a, b in ways if a == c) for c in cameras}
     rows = []
     for pid in range(1, s.people + 1):
-        speed = s.speed_m_per_s * float(np.exp(rng.normal(0, s.speed_share)))
+        speed = s.speed_m_per_s * float(np.exp(rng.normal(0, s.speed_fraction)))
         time_s = float(rng.uniform(0, s.hours * 3600))
         here, before = str(rng.choice(cameras)), ""
         for _ in range(int(rng.integers(3, 9))):
@@ -165,7 +165,7 @@ def _visits(
             choices = [c for c in next_to[here] if c != before] or next_to[here]
             onward = str(rng.choice(choices)) if rng.random() > 0.1 else str(rng.choice(next_to[here]))
             walk_s = ways[here, onward] / (speed * float(np.exp(rng.normal(0, 0.05))))
-            if rng.random() < s.pause_share and walk_s > 0:
+            if rng.random() < s.pause_fraction and walk_s > 0:
                 walk_s += float(rng.exponential(30))
             time_s += stay_s + walk_s
             here, before = onward, here

@@ -57,7 +57,7 @@ def log_odds_of(run: Path, site: Site, settings: Any, device: str) -> np.ndarray
     from pipeline import schema
     from pipeline.manifests import BOXES, CROPS, TRACKLETS, VIDEOS
     from stages.association.foot_points import feet_of
-    from stages.association.grouping import weigh_tracklets
+    from stages.association.grouping import score_tracklet_pairs
     from stages.association.time_prior import dense_prior
     from stages.network.embedding import cached_features
     from stages.network.run_models import CHECKPOINT
@@ -71,5 +71,5 @@ def log_odds_of(run: Path, site: Site, settings: Any, device: str) -> np.ndarray
     features = cached_features(run / "identify" / CHECKPOINT, crops, run, device)
     clocks = clock_std_s(schema.read(VIDEOS, run / "ingest" / VIDEOS.file))
     feet = feet_of(site, tracklets, schema.read(BOXES, run / "isolate" / BOXES.file))
-    prior = dense_prior(site, tracklets, clocks, feet, settings.sigma_share)
-    return weigh_tracklets(features, crops, tracklets, prior, settings).evidence.log_odds
+    prior = dense_prior(site, tracklets, clocks, feet, settings.sigma_fraction)
+    return score_tracklet_pairs(features, crops, tracklets, prior, settings).evidence.log_odds

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.pair_annotations import Judgement
+from data.pair_annotations import PairAnnotation
 
 RESERVED = 400  # of the probe's order: no question of the other kind is taken from these
 
@@ -50,7 +50,7 @@ def link_pairs(
     log_odds: npt.NDArray[np.floating],
     threshold: float,
     leave_out: set[tuple[str, str]],
-    most: int = 300,
+    max_items: int = 300,
 ) -> list[tuple[str, str]]:
     """Pairs of two cameras whose log-odds are nearest to the threshold; each tracklet in at most three of them.
 
@@ -70,12 +70,12 @@ def link_pairs(
             continue
         used[a], used[b] = used.get(a, 0) + 1, used.get(b, 0) + 1
         found.append((a, b))
-        if len(found) == most:
+        if len(found) == max_items:
             break
     return found
 
 
-def precision(probe: list[tuple[str, str]], judgements: list[Judgement]) -> Precision:
+def precision(probe: list[tuple[str, str]], judgements: list[PairAnnotation]) -> Precision:
     """Of the probe's pairs, in their order up to the first that nobody was asked about."""
     said = {(j.a, j.b): j.answer for j in judgements}
     right = answered = unsure = 0

@@ -22,7 +22,7 @@ import pandas as pd
 
 from data import pair_annotations, spreadsheet
 from data.crops import read_jpeg
-from data.pair_annotations import Judgement
+from data.pair_annotations import PairAnnotation
 from pipeline import schema
 from pipeline.errors import UserError, one_line
 from pipeline.manifests import CROPS, IDENTITIES, TRACKLETS
@@ -166,7 +166,7 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
                         if a not in session.tracklets.index or b not in session.tracklets.index:
                             raise ValueError(f"no tracklets {a} and {b}")
                         pair_annotations.answer(
-                            session.answers, Judgement(str(said["kind"]), a, b, str(said["answer"]))
+                            session.answers, PairAnnotation(str(said["kind"]), a, b, str(said["answer"]))
                         )
                 self.send_json(session.state(str(said.get("kind") or "probe")))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -227,7 +227,7 @@ def export(answers: Path, out: Path) -> int:
     try:
         with out.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(Judgement._fields)
+            writer.writerow(PairAnnotation._fields)
             writer.writerows([spreadsheet.cell(field) for field in row] for row in rows)
     except OSError as error:
         raise UserError(f"--export {out}: cannot be written ({error.strerror}); name another file.") from None

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from stages.association.learned_times import LearnedTimes, learned_times
 from stages.association.pairing import Bools, Floats, Ints, euclidean_distances, mutual_nearest
-from stages.association.prior_reliability import directed_ways, trust_in_file
+from stages.association.prior_reliability import directed_links, file_reliability
 from stages.association.time_prior import TimePrior
 
 Matrix = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ def centred(features: Floats, centres: Floats) -> npt.NDArray[np.float32]:
     return np.where(norm > 1e-6, (x - centres) / np.maximum(norm, 1e-6), x).astype(np.float32)
 
 
-def surprise(log_prior: Floats) -> Matrix:
+def z_score(log_prior: Floats) -> Matrix:
     """How many deviations a transit time is off: sqrt(-2 log R), for a prior R whose highest value is 1.
 
     For TASTR's Gaussian that is |Δt − t̄| / σ; for other shapes its equivalent. Same shape as ``log_prior``; NaN stays NaN, which
@@ -99,29 +99,29 @@ class Matches:
     weight: Matrix
 
 
-def time_is_known(surprise_: Matrix, camera: npt.NDArray[np.generic]) -> Bools:
+def time_is_informative(z: Matrix, camera: npt.NDArray[np.generic]) -> Bools:
     """(N, N) False for pairs of cameras whose prior is as good as constant, so that time says nothing about them.
 
     So it is where no link is declared or a clock was assumed. All pairs being out of reach alike (another day, say) is
     no such constant.
     """
-    known = np.ones(surprise_.shape, bool)
+    known = np.ones(z.shape, bool)
     for a, b, block in _camera_blocks(camera):
-        values = surprise_[block][np.isfinite(surprise_[block])]
+        values = z[block][np.isfinite(z[block])]
         if not len(values) or (np.ptp(values) < _TELLING and values.max() < _BINS[-2]):
             known[block] = False
             known[np.ix_(b, a)] = False
-    return known & np.isfinite(surprise_)
+    return known & np.isfinite(z)
 
 
-def background(surprise_: Matrix, camera: npt.NDArray[np.generic]) -> Matrix:
+def background(z: Matrix, camera: npt.NDArray[np.generic]) -> Matrix:
     """(N, N) probability that a random pair of the same two cameras falls into the surprise bin of the pair.
 
     Smoothed by a flat assumption that weighs as much as 30 pairs. NaN is a bin of its own.
     """
-    out = np.ones_like(surprise_)
+    out = np.ones_like(z)
     for a, b, block in _camera_blocks(camera):
-        at = _bin(surprise_[block])
+        at = _bin(z[block])
         counts = np.bincount(at.ravel(), minlength=len(_FLAT) + 1)
         smooth = counts + _FLAT_PAIRS * np.append(_FLAT, 0.0)
         out[block] = (smooth / (counts.sum() + _FLAT_PAIRS))[at]
@@ -130,7 +130,7 @@ def background(surprise_: Matrix, camera: npt.NDArray[np.generic]) -> Matrix:
 
 
 def appearance_matches(
-    distance: Floats, surprise_: Matrix, background_: Matrix, camera: npt.NDArray[np.generic]
+    distance: Floats, z: Matrix, background_: Matrix, camera: npt.NDArray[np.generic]
 ) -> Matches:
     """Mutual nearest neighbours of every camera pair by appearance alone, judged by their times (EM, 1-D).
 
@@ -147,11 +147,11 @@ def appearance_matches(
     pairs = np.concatenate(found)
     if not len(pairs):
         return Matches(pairs, float("nan"), 1.0, np.zeros(0))
-    known = time_is_known(surprise_, camera)[pairs[:, 0], pairs[:, 1]]
+    known = time_is_informative(z, camera)[pairs[:, 0], pairs[:, 1]]
     if not known.any():
         return Matches(pairs, float("nan"), 1.0, np.full(len(pairs), 0.5))
     timed = pairs[known]
-    s, other = surprise_[timed[:, 0], timed[:, 1]], background_[timed[:, 0], timed[:, 1]]
+    s, other = z[timed[:, 0], timed[:, 1]], background_[timed[:, 0], timed[:, 1]]
     sharpness, precision = 0.5, 0.5
     weight = np.full(len(timed), 0.5)
     for _ in range(200):
@@ -178,7 +178,7 @@ class Evidence:
     across: Appearance
     within: Appearance
     matches: Matches
-    trust: dict[tuple[str, str], float]
+    prior_reliability: dict[tuple[str, str], float]
 
 
 def pair_evidence(
@@ -189,9 +189,9 @@ def pair_evidence(
     t_end_s: Floats,
     prior: TimePrior,
     *,
-    outlier_share: float = 0.02,
+    outlier_fraction: float = 0.02,
     fragment_gap_s: float = 3.0,
-    reentry_share: float = 0.001,
+    reentry_fraction: float = 0.001,
     within_min_log_odds: float = 3.0,
     learn_times: bool = True,
 ) -> Evidence:
@@ -202,9 +202,9 @@ def pair_evidence(
         halves: two (K, D) arrays, the first and last part of the same K tracklets, treated as ``features`` are.
         camera: (N,); t_start_s, t_end_s: (N,) s.
         prior: what the site file and the clocks say of each pair.
-        outlier_share: share of true pairs whose time does not follow the prior: bounds how much time can say.
+        outlier_fraction: share of true pairs whose time does not follow the prior: bounds how much time can say.
         fragment_gap_s: usual gap between two tracklets of one person that a tracker lost in one camera, s.
-        reentry_share: the same as outlier_share for two tracklets of one camera: who comes back later.
+        reentry_fraction: the same as outlier_fraction for two tracklets of one camera: who comes back later.
         within_min_log_odds: two tracklets of one camera whose own log-odds are lower are never joined, however well both
             fit third ones. One view is compared with itself there, so this evidence outweighs that of other cameras.
         learn_times: False takes times across cameras from the site file alone.
@@ -215,40 +215,40 @@ def pair_evidence(
     d = euclidean_distances(features, features).astype(np.float64)
     same_camera = camera[:, None] == camera[None, :]
     gap = np.maximum(t_start_s[None, :] - t_end_s[:, None], t_start_s[:, None] - t_end_s[None, :])
-    late = surprise(np.where(prior.told, prior.log_prior, np.nan))
+    late = z_score(np.where(prior.has_prior, prior.log_prior, np.nan))
     s = np.where(same_camera, np.maximum(gap, 0) / (prior.reentry_s or fragment_gap_s), late)
     chance = background(s, camera)
-    described = ~same_camera & time_is_known(s, camera)
+    described = ~same_camera & time_is_informative(s, camera)
     partly = _partly_told(described, camera)
-    names, way = directed_ways(camera, t_start_s, t_end_s)
+    names, way = directed_links(camera, t_start_s, t_end_s)
 
     def told(sharpness: float) -> Matrix:
         """How much likelier each pair's time is for one person than for any two, by the site file."""
         ratio = np.ones((n, n))
         for wanted, deviation, rest in (
-            (same_camera, 1.0, reentry_share),
-            (described, sharpness, outlier_share),
+            (same_camera, 1.0, reentry_fraction),
+            (described, sharpness, outlier_fraction),
         ):
             likelihood = _half_normal(deviation)[_bin(s[wanted])] / chance[wanted]
             ratio[wanted] = (1 - rest) * likelihood + rest
         ratio[partly & described] *= 1 - _UNTOLD
         ratio[partly & ~described] = _UNTOLD / chance[partly & ~described]
-        ratio[prior.ruled_out] = outlier_share
+        ratio[prior.ruled_out] = outlier_fraction
         return ratio
 
     # What the file alone rules out may be a match, until the file is believed.
     matches = appearance_matches(np.where(certain, d, np.inf), s, chance, camera)
     learned = (
-        learned_times(matches.pairs, camera, t_start_s, t_end_s, certain, outlier_share)
+        learned_times(matches.pairs, camera, t_start_s, t_end_s, certain, outlier_fraction)
         if learn_times
         else None
     )
-    shut = _shut(prior.ruled_out, certain, way, len(names) ** 2)
+    forbidden = _forbidden(prior.ruled_out, certain, way, len(names) ** 2)
     timed = matches.pairs[described[tuple(matches.pairs.T)]]
-    believed, trust = described.astype(np.float64), np.ones(len(shut))
+    believed, prior_reliability = described.astype(np.float64), np.ones(len(forbidden))
     if learned is not None:
-        trust = _trust(told(matches.sharpness), learned, timed, way, shut)
-        believed = np.where(described, trust[way], 0.0)
+        prior_reliability = _trust(told(matches.sharpness), learned, timed, way, forbidden)
+        believed = np.where(described, prior_reliability[way], 0.0)
     ruled_out = prior.ruled_out & (believed >= 0.5)
     if ruled_out.any():
         matches = appearance_matches(np.where(certain & ~ruled_out, d, np.inf), s, chance, camera)
@@ -257,7 +257,7 @@ def pair_evidence(
         ratio = np.where(same_camera, ratio, believed * ratio + (1 - believed) * np.exp(learned.log_ratio))
         matches = _reweighed(matches, believed, learned)
     # Nobody is faster than the fastest walker; but whoever went a forbidden way may have gone another.
-    possible = certain & ~(ruled_out & ~shut[way])
+    possible = certain & ~(ruled_out & ~forbidden[way])
 
     halved = float(np.linalg.norm(halves[0] - halves[1], axis=1).mean()) if len(halves[0]) else None
     upper = np.triu(np.ones((n, n), bool), 1)
@@ -265,11 +265,11 @@ def pair_evidence(
     across = _appearance(d[upper & ~same_camera], near, matches.weight, halved)
     within = _appearance(d[upper & same_camera], np.zeros(0), np.zeros(0), halved, across)
 
-    looks = np.where(same_camera, within.log_odds(d), across.log_odds(d))
-    log_odds = np.where(possible, looks + np.log(ratio), -np.inf)
+    appearance = np.where(same_camera, within.log_odds(d), across.log_odds(d))
+    log_odds = np.where(possible, appearance + np.log(ratio), -np.inf)
     log_odds[same_camera & (log_odds < within_min_log_odds)] = -np.inf
     walked = np.unique(way[tuple(timed.T)])
-    by_name = {(names[w // len(names)], names[w % len(names)]): float(trust[w]) for w in walked}
+    by_name = {(names[w // len(names)], names[w % len(names)]): float(prior_reliability[w]) for w in walked}
     return Evidence(log_odds, across, within, matches, by_name)
 
 
@@ -288,27 +288,32 @@ def _trust(
     learned: LearnedTimes,
     timed: npt.NDArray[np.int64],
     way: npt.NDArray[np.int64],
-    shut: Bools,
+    forbidden: Bools,
 ) -> Matrix:
     """(W,) probability that the site file is right about each way, by the times of the matches ``timed`` (M, 2)."""
     at = tuple(timed.T)
-    return trust_in_file(
-        told[at], np.exp(learned.log_ratio[at]), way[at], shut[way[at]], len(shut), learned.wrong_share
+    return file_reliability(
+        told[at],
+        np.exp(learned.log_ratio[at]),
+        way[at],
+        forbidden[way[at]],
+        len(forbidden),
+        learned.wrong_fraction,
     )
 
 
-def _shut(ruled_out: Bools, certain: Bools, way: npt.NDArray[np.int64], n_ways: int) -> Bools:
+def _forbidden(ruled_out: Bools, certain: Bools, way: npt.NDArray[np.int64], n_links: int) -> Bools:
     """(W,) whether the site file lets nobody take the way."""
     return np.asarray(
-        np.bincount(way[ruled_out], minlength=n_ways) == np.bincount(way[certain], minlength=n_ways)
+        np.bincount(way[ruled_out], minlength=n_links) == np.bincount(way[certain], minlength=n_links)
     )
 
 
 def _reweighed(matches: Matches, believed: Matrix, learned: LearnedTimes) -> Matches:
     """The same matches, each judged by the account of its time that is believed."""
     at = tuple(matches.pairs.T)
-    same = (1 - learned.wrong_share) * np.exp(learned.log_ratio[at])
-    weight = believed[at] * matches.weight + (1 - believed[at]) * same / (same + learned.wrong_share)
+    same = (1 - learned.wrong_fraction) * np.exp(learned.log_ratio[at])
+    weight = believed[at] * matches.weight + (1 - believed[at]) * same / (same + learned.wrong_fraction)
     return replace(matches, weight=weight)
 
 
@@ -359,9 +364,9 @@ def _camera_blocks(
     return [(a, a, np.ix_(a, a)) for a in of] + [(a, b, np.ix_(a, b)) for a, b in combinations(of, 2)]
 
 
-def _bin(surprise_: Floats) -> npt.NDArray[np.int64]:
-    at = np.clip(np.searchsorted(_BINS, surprise_, side="right") - 1, 0, len(_FLAT) - 1)
-    return np.where(np.isnan(surprise_), len(_FLAT), at)
+def _bin(z: Floats) -> npt.NDArray[np.int64]:
+    at = np.clip(np.searchsorted(_BINS, z, side="right") - 1, 0, len(_FLAT) - 1)
+    return np.where(np.isnan(z), len(_FLAT), at)
 
 
 def _half_normal(deviation: float) -> Matrix:

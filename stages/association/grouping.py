@@ -35,7 +35,7 @@ class GroupingConfig(Settings):
         description="mean log-odds of 'same person' at which two groups of tracklets are joined; higher is stricter",
     )
     centre_cameras: bool = Field(True, description="take out what all tracklets of one camera share")
-    outlier_share: float = Field(
+    outlier_fraction: float = Field(
         0.02, gt=0, lt=1, description="share of true pairs across cameras whose times do not follow the prior"
     )
     prior: Literal["evidence", "cannot_links", "off"] = Field(
@@ -43,7 +43,7 @@ class GroupingConfig(Settings):
         description="walking times are weighed as evidence; cannot_links: they only forbid what the site file and the clocks "
         "rule out; off: looks alone tell who is who across cameras, and that nobody is in two places at once",
     )
-    sigma_share: float | None = Field(
+    sigma_fraction: float | None = Field(
         0.7,
         gt=0,
         description="deviation of walking times as a share of the expected, where the site file gives a distance (TASTR's "
@@ -55,7 +55,7 @@ class GroupingConfig(Settings):
         description="usual gap between two tracklets of one person lost and found in one camera, s; the site file's "
         "same_camera_reentry_s wins",
     )
-    reentry_share: float = Field(
+    reentry_fraction: float = Field(
         0.001,
         gt=0,
         lt=1,
@@ -67,7 +67,7 @@ class GroupingConfig(Settings):
 
 
 class Weighed(NamedTuple):
-    """What `weigh_tracklets` makes of T tracklets.
+    """What `score_tracklet_pairs` makes of T tracklets.
 
     means: (T, D) L2-normalised mean features; evidence: log-odds and what they rest on.
     """
@@ -76,13 +76,13 @@ class Weighed(NamedTuple):
     evidence: Evidence
 
 
-def weigh_tracklets(
+def score_tracklet_pairs(
     features: npt.NDArray[np.floating],
     crops: pd.DataFrame,
     tracklets: pd.DataFrame,
     prior: TimePrior,
     config: GroupingConfig,
-    judged: Sequence[tuple[str, str, bool]] = (),
+    annotated: Sequence[tuple[str, str, bool]] = (),
 ) -> Weighed:
     """From features (N, D) of CROPS rows, sorted by tracklet and time, to log-odds of "same person" of TRACKLETS rows.
 
@@ -91,13 +91,15 @@ def weigh_tracklets(
     from stages.network.embedding import tracklet_features
 
     means = tracklet_features(features, list(crops.tracklet_id), list(tracklets.tracklet_id))
-    evidence = weigh(means, halves(features, crops, tracklets), tracklets, prior, config)
-    obey(evidence.log_odds, list(tracklets.tracklet_id), judged)
+    evidence = score_pairs(means, halves(features, crops, tracklets), tracklets, prior, config)
+    apply_constraints(evidence.log_odds, list(tracklets.tracklet_id), annotated)
     return Weighed(means, evidence)
 
 
-def obey(
-    log_odds: npt.NDArray[np.floating], tracklet_ids: Sequence[str], judged: Sequence[tuple[str, str, bool]]
+def apply_constraints(
+    log_odds: npt.NDArray[np.floating],
+    tracklet_ids: Sequence[str],
+    annotated: Sequence[tuple[str, str, bool]],
 ) -> None:
     """Write what a person said into ``log_odds`` (T, T), in place: same is beyond doubt, different is impossible.
 
@@ -106,14 +108,14 @@ def obey(
     import numpy as np
 
     row = {tracklet: i for i, tracklet in enumerate(tracklet_ids)}
-    for a, b, same in judged:
+    for a, b, same in annotated:
         if a in row and b in row:
             i, j = row[a], row[b]
             sure = CERTAIN if same and np.isfinite(log_odds[i, j]) else -np.inf
             log_odds[i, j] = log_odds[j, i] = sure
 
 
-def weigh(
+def score_pairs(
     features: npt.NDArray[np.floating],
     halves: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.integer]],
     tracklets: pd.DataFrame,
@@ -146,8 +148,8 @@ def weigh(
     return pair_evidence(
         centred(features, centres), (centred(first, centres[which]), centred(last, centres[which])),
         camera, start, end, prior._replace(possible=prior.possible & both, ruled_out=prior.ruled_out & both),
-        outlier_share=config.outlier_share, fragment_gap_s=config.fragment_gap_s,
-        reentry_share=config.reentry_share, within_min_log_odds=config.within_min_log_odds,
+        outlier_fraction=config.outlier_fraction, fragment_gap_s=config.fragment_gap_s,
+        reentry_fraction=config.reentry_fraction, within_min_log_odds=config.within_min_log_odds,
         learn_times=config.prior == "evidence",
     )  # fmt: skip
 

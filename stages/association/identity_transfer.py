@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def join_known(
+def transfer_identities(
     identities: pd.DataFrame,
     tracklets: pd.DataFrame,
     means: npt.NDArray[np.floating],
@@ -110,7 +110,7 @@ def _scale(folder: Path) -> tuple[float, float]:
     facts = json.loads(card.read_text(encoding="utf-8"))["same_person"].get("tracklets")
     if not facts:
         return 0.0, 0.0
-    looks = facts["looks"]
-    return (looks["different"] - looks["same"]) / looks["deviation"] ** 2, (
-        looks["same"] + looks["different"]
+    appearance = facts["appearance"]
+    return (appearance["different"] - appearance["same"]) / appearance["deviation"] ** 2, (
+        appearance["same"] + appearance["different"]
     ) / 2

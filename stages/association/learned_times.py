@@ -36,11 +36,11 @@ _LEAN = 16.0  # matches that the histogram of all cameras weighs in that of two
 @dataclass(frozen=True)
 class LearnedTimes:
     """log_ratio: (N, N) log of how much likelier each pair's time is for one person than for any two, 0 where not learned.
-    weight: (M,) probability that each match is one person. wrong_share: of matches that are two people."""
+    weight: (M,) probability that each match is one person. wrong_fraction: of matches that are two people."""
 
     log_ratio: Matrix
     weight: Matrix
-    wrong_share: float
+    wrong_fraction: float
 
 
 def learned_times(
@@ -49,7 +49,7 @@ def learned_times(
     t_start_s: Floats,
     t_end_s: Floats,
     possible: Bools,
-    outlier_share: float = 0.02,
+    outlier_fraction: float = 0.02,
 ) -> LearnedTimes | None:
     """From matches by looks alone; None where there are too few, or their times are those of any pair.
 
@@ -57,7 +57,7 @@ def learned_times(
         pairs: (M, 2) rows of tracklets of two cameras, mutually nearest by looks, lower camera name first.
         camera: (N,); t_start_s, t_end_s: (N,) s.
         possible: (N, N) False where two tracklets certainly are two persons.
-        outlier_share: share of true pairs whose time may be anything.
+        outlier_fraction: share of true pairs whose time may be anything.
     """
     if len(pairs) < _LEAST_MATCHES:
         return None
@@ -70,7 +70,7 @@ def learned_times(
     usual = (chance.sum(0).reshape(2, _ONE_WAY).sum(0) + 1e-9) / (chance.sum() + 1e-9 * _ONE_WAY)
     if not _differ(either, usual):
         return None
-    wrong = _wrong_share(either, usual)
+    wrong = _wrong_fraction(either, usual)
     if wrong >= _HOPELESS:  # no time is far: footage not much longer than a walk, or nobody to be found
         return None
     shape = np.maximum(either - wrong * either.sum() * usual, 0) + 1e-9
@@ -78,13 +78,13 @@ def learned_times(
     log_ratio, weight = np.zeros(bins.shape), np.zeros(len(pairs))
     for (a, b, rows), counts, any_pair in zip(blocks, matched, chance, strict=True):
         background = (any_pair + 0.5) / (any_pair + 0.5).sum()
-        block = _log_ratio(counts, background, base, wrong, outlier_share)[bins[np.ix_(a, b)]]
+        block = _log_ratio(counts, background, base, wrong, outlier_fraction)[bins[np.ix_(a, b)]]
         place = {int(row): i for i, row in enumerate(a)}, {int(row): i for i, row in enumerate(b)}
         for m in rows:
             i, j = pairs[m]
             own = bins[i, j]
             others = counts - (np.arange(len(counts)) == own)
-            alone = _log_ratio(others, background, base, wrong, outlier_share)[own]
+            alone = _log_ratio(others, background, base, wrong, outlier_fraction)[own]
             block[place[0][int(i)], place[1][int(j)]] = alone
             weight[m] = (1 - wrong) * np.exp(alone) / ((1 - wrong) * np.exp(alone) + wrong)
         log_ratio[np.ix_(a, b)] = block
@@ -123,18 +123,18 @@ def _differ(matched: Matrix, usual: Matrix) -> bool:
     return bool(g > chi2.isf(_SURE, max(int((usual * matched.sum() > 0.5).sum()) - 1, 1)))
 
 
-def _wrong_share(matched: Matrix, usual: Matrix) -> float:
+def _wrong_fraction(matched: Matrix, usual: Matrix) -> float:
     """Share of matches that are two people: those farther apart in time than half of all pairs are, taken for all wrong."""
     far = np.cumsum(usual) > 0.5
     return float(np.clip(matched[far].sum() / matched.sum() / usual[far].sum(), 0.02, 0.98))
 
 
 def _log_ratio(
-    counts: Matrix, background: Matrix, base: Matrix, wrong: float, outlier_share: float
+    counts: Matrix, background: Matrix, base: Matrix, wrong: float, outlier_fraction: float
 ) -> Matrix:
     """(2 B,) log ratio of each bin: smoothed matches less those that chance made, leaning on ``base``."""
     true = np.maximum(_smooth(counts) - wrong * counts.sum() * _smooth(background), 0) + _LEAN * base
-    return np.asarray(np.log((1 - outlier_share) * true / true.sum() / background + outlier_share))
+    return np.asarray(np.log((1 - outlier_fraction) * true / true.sum() / background + outlier_fraction))
 
 
 def _smooth(counts: Matrix) -> Matrix:

@@ -24,10 +24,10 @@ class PeopleCount(NamedTuple):
 
 def people_in(footage: Footage, features: npt.NDArray[np.floating]) -> PeopleCount:
     """How many people the footage shows, by the features (N, D) of its crops and its times."""
-    from stages.association.grouping import GroupingConfig, weigh_tracklets
+    from stages.association.grouping import GroupingConfig, score_tracklet_pairs
 
     usual = GroupingConfig.model_validate({})
-    weighed = weigh_tracklets(features, footage.crops, footage.tracklets, footage.time_prior(), usual)
+    weighed = score_tracklet_pairs(features, footage.crops, footage.tracklets, footage.time_prior(), usual)
     return count_people(footage.tracklets, weighed.evidence.log_odds, footage.certain_negatives())
 
 
@@ -65,7 +65,7 @@ def count_people(
 
 
 def certain_group(
-    n: int, pairs: npt.NDArray[np.integer], order: npt.NDArray[np.integer], most: int | None = None
+    n: int, pairs: npt.NDArray[np.integer], order: npt.NDArray[np.integer], max_items: int | None = None
 ) -> list[int]:
     """A set of tracklets any two of which are certainly two people, grown greedily; a largest one is out of reach.
 
@@ -74,7 +74,7 @@ def certain_group(
     different = np.zeros((n, n), bool)
     different[pairs[:, 0], pairs[:, 1]] = different[pairs[:, 1], pairs[:, 0]] = True
     free, grown = np.ones(n, bool), list[int]()
-    while free.any() and (most is None or len(grown) < most):
+    while free.any() and (max_items is None or len(grown) < max_items):
         here = order[free[order]]
         chosen = int(here[different[np.ix_(here, here)].sum(1).argmax()])
         grown.append(chosen)

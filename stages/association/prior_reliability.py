@@ -24,7 +24,7 @@ _BELIEF_WAYS = 2.0  # ways that this assumption weighs
 _MATCHES_PER_WITNESS = 2.0
 
 
-def directed_ways(
+def directed_links(
     camera: npt.NDArray[np.generic], t_start_s: Floats, t_end_s: Floats
 ) -> tuple[list[str], Codes]:
     """Camera names (K,), and (N, N) the way of each pair of tracklets: from × K + to, from the one that was seen first."""
@@ -35,8 +35,8 @@ def directed_ways(
     return [str(name) for name in names], np.where(first, a * len(names) + b, b * len(names) + a)
 
 
-def trust_in_file(
-    told: Matrix, learned: Matrix, way: Codes, shut: Bools, n_ways: int, wrong_share: float
+def file_reliability(
+    described: Matrix, learned: Matrix, way: Codes, forbidden: Bools, n_links: int, wrong_fraction: float
 ) -> Matrix:
     """(W,) probability that the site file is right about each way.
 
@@ -44,12 +44,12 @@ def trust_in_file(
         told, learned: (M,) how much likelier the time of each match is for one person than for any two, by either account;
             a match must not have vouched for itself.
         way: (M,) number of its way. shut: (M,) whether the file says that nobody takes that way at all.
-        n_ways: W. wrong_share: share of matches that are two people.
+        n_links: W. wrong_fraction: share of matches that are two people.
     """
-    by_file = np.where(shut, 1.0, (1 - wrong_share) * told + wrong_share)
-    by_people = (1 - wrong_share) * learned + wrong_share
-    factor = np.bincount(way, np.log(by_file / by_people) / _MATCHES_PER_WITNESS, n_ways)
-    walked = np.bincount(way, minlength=n_ways) > 0
+    by_file = np.where(forbidden, 1.0, (1 - wrong_fraction) * described + wrong_fraction)
+    by_people = (1 - wrong_fraction) * learned + wrong_fraction
+    factor = np.bincount(way, np.log(by_file / by_people) / _MATCHES_PER_WITNESS, n_links)
+    walked = np.bincount(way, minlength=n_links) > 0
     belief = _BELIEF
     for _ in range(100):
         trust = expit(logit(belief) + factor)

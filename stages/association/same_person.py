@@ -21,24 +21,24 @@ MOST = 0.9
 
 @dataclass(frozen=True)
 class Calibration:
-    """looks: the two distributions of distances; same_share: of all pairs compared, those of one person, 0 to 1."""
+    """looks: the two distributions of distances; same_fraction: of all pairs compared, those of one person, 0 to 1."""
 
-    looks: Appearance
-    same_share: float
+    appearance: Appearance
+    same_fraction: float
 
     def probability(self, cosine: npt.NDArray[np.floating] | float) -> npt.NDArray[np.float64]:
         """p(same person | cosine of two unit features), of the same shape, at most `MOST`."""
         distance = np.sqrt(np.maximum(2 - 2 * np.asarray(cosine, np.float64), 0))
-        found = expit(self.looks.log_odds(distance) + logit(self.same_share))
+        found = expit(self.appearance.log_odds(distance) + logit(self.same_fraction))
         return np.minimum(np.asarray(found, np.float64), MOST)
 
     def cosine(self, probability: float) -> float | None:
         """The cosine at which the probability is reached; None where even equal pictures do not reach it."""
-        slope = (self.looks.different - self.looks.same) / self.looks.deviation**2
+        slope = (self.appearance.different - self.appearance.same) / self.appearance.deviation**2
         if slope <= 0:
             return None
-        wanted = logit(probability) - logit(self.same_share)
-        distance = (self.looks.same + self.looks.different) / 2 - wanted / slope
+        wanted = logit(probability) - logit(self.same_fraction)
+        distance = (self.appearance.same + self.appearance.different) / 2 - wanted / slope
         return float(1 - distance**2 / 2) if 0 <= distance <= 2 else None
 
 

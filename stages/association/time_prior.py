@@ -34,7 +34,7 @@ class TimePrior(NamedTuple):
     log_prior: npt.NDArray[np.float64]
     possible: npt.NDArray[np.bool_]
     ruled_out: npt.NDArray[np.bool_]
-    told: npt.NDArray[np.bool_]
+    has_prior: npt.NDArray[np.bool_]
     reentry_s: float | None = None
 
 
@@ -43,11 +43,11 @@ def dense_prior(
     tracklets: pd.DataFrame,
     clock_std_s: Mapping[str, float] | None = None,
     feet: Feet | None = None,
-    sigma_share: float | None = 0.7,
+    sigma_fraction: float | None = 0.7,
 ) -> TimePrior:
     """What time and place say of every pair of tracklets (T, T).
 
-    clock_std_s: camera → uncertainty of its clock, s; feet, sigma_share: see `camera_topology.tracklet_prior`.
+    clock_std_s: camera → uncertainty of its clock, s; feet, sigma_fraction: see `camera_topology.tracklet_prior`.
 
     Raises:
         UserError: tables of so many pairs do not fit into this machine's memory.
@@ -64,25 +64,25 @@ def dense_prior(
     camera = tracklets.camera_id.to_numpy()
     start, end = tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
     log_prior, possible = np.zeros((n, n)), ~np.eye(n, dtype=bool)
-    ruled_out, told = np.zeros((n, n), bool), np.zeros((n, n), bool)
+    ruled_out, has_prior = np.zeros((n, n), bool), np.zeros((n, n), bool)
     for rows in np.array_split(np.arange(n), max(1, n * n // _BLOCK_PAIRS)):
         later = np.arange(n)[None, :] > rows[:, None]
         i, j = np.nonzero(later & (camera[rows][:, None] != camera[None, :]))
         i = rows[i]
         prior = tracklet_prior(
-            site, camera, start, end, i, j, feet=feet, clock_std_s=clock_std_s, sigma_share=sigma_share
+            site, camera, start, end, i, j, feet=feet, clock_std_s=clock_std_s, sigma_fraction=sigma_fraction
         )
         log_prior[i, j] = log_prior[j, i] = prior.log_time
         possible[i, j] = possible[j, i] = prior.gate
         ruled_out[i, j] = ruled_out[j, i] = prior.ruled_out
-        told[i, j] = told[j, i] = prior.told
+        has_prior[i, j] = has_prior[j, i] = prior.has_prior
     if n:
         own = np.array([camera_clock_std_s(site, c, clock_std_s) for c in camera])
         possible &= same_day(site, start[:, None], start[None, :], np.hypot(own[:, None], own[None, :]))
         a, b = certain_negatives(site, camera, start, end, clock_std_s=clock_std_s).T
         possible[a, b] = possible[b, a] = False
         ruled_out[a, b] = ruled_out[b, a] = False
-    return TimePrior(log_prior, possible, ruled_out, told, site.reentry_s)
+    return TimePrior(log_prior, possible, ruled_out, has_prior, site.reentry_s)
 
 
 def check_pairs_fit(count: int, what: str, instead: str) -> None:

@@ -57,7 +57,7 @@ def open_detector(
     frame_size: tuple[int, int],
     device: str = "cpu",
     cache: Path,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Detector:
     """A detector that is ready to run.
 
@@ -88,7 +88,7 @@ def open_detector(
             raise
         except Exception as error:  # whatever the exporter does, torch still runs the network
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            say(
+            log(
                 f"{path.name} could not be exported to OpenVINO ({reason}); running it in torch, several times slower"
             )
     return TorchDetector(path, settings, device)

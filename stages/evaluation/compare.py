@@ -47,12 +47,12 @@ def compare(a: Path, b: Path, seed: int = 0, draws: int = 2000) -> list[dict[str
     metrics = [_read(run) for run in (a, b)]
     rankings = [schema.read(RANKINGS, run / "evaluate" / RANKINGS.file) for run in (a, b)]
     rows = []
-    for state, name in REID:
-        own = [r[r.state == state].set_index("query_id") for r in rankings]
+    for checkpoint, name in REID:
+        own = [r[r.checkpoint == checkpoint].set_index("query_id") for r in rankings]
         same = len(own[0]) > 0 and set(own[0].index) == set(own[1].index)
         people = int(own[0].pid.nunique()) if same else None
         for key, label in (("rank1", "rank-1"), ("mean_ap", "mAP")):
-            found = [(m["reid"].get(state) or {}).get(key) for m in metrics]
+            found = [(m["reid"].get(checkpoint) or {}).get(key) for m in metrics]
             between = None
             if same and None not in found:
                 first, second = (of_queries(o.loc[own[0].index])[key] for o in own)

@@ -23,7 +23,7 @@ def gap_closed(summary: Summary) -> dict[str, float | None]:
     return result
 
 
-def share_of_supervised(summary: Summary) -> dict[str, float | None]:
+def fraction_of_supervised(summary: Summary) -> dict[str, float | None]:
     """final / supervised for rank1 and mean_ap; None without a reference."""
     result: dict[str, float | None] = {}
     for key in ("rank1", "mean_ap"):
@@ -49,10 +49,10 @@ def intervals(rows: dict[str, pd.DataFrame], seed: int, draws: int) -> dict[str,
     first = next(iter(rows.values()))
     weights = person_weights(first.pid.to_numpy(), seed, draws)
 
-    def values(state: str) -> dict[str, np.ndarray]:
-        if list(rows[state].query_id) != list(first.query_id):
-            raise ValueError(f"state '{state}' was asked other queries; nothing can be paired")
-        return of_queries(rows[state])
+    def values(checkpoint: str) -> dict[str, np.ndarray]:
+        if list(rows[checkpoint].query_id) != list(first.query_id):
+            raise ValueError(f"state '{checkpoint}' was asked other queries; nothing can be paired")
+        return of_queries(rows[checkpoint])
 
     measured = {s: values(s) for s in ("start", "final", "supervised", "end_to_end") if s in rows}
     result: dict[str, Any] = {s: {k: interval(v, weights) for k, v in m.items()} for s, m in measured.items()}

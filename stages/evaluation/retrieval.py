@@ -53,7 +53,7 @@ def headline(features: np.ndarray, gallery: pd.DataFrame) -> pd.DataFrame:
     return rows[list(ROWS)].reset_index(drop=True)
 
 
-def confusions(features: np.ndarray, gallery: pd.DataFrame, most: int) -> pd.DataFrame:
+def confusions(features: np.ndarray, gallery: pd.DataFrame, max_items: int) -> pd.DataFrame:
     """The queries whose first answer is wrong and whose true match ranks lowest, the worst first.
 
     Arguments as in :func:`headline`; ``most``: how many of them.
@@ -72,7 +72,7 @@ def confusions(features: np.ndarray, gallery: pd.DataFrame, most: int) -> pd.Dat
     found.sort(key=lambda f: (-f[0], f[1]))
     rows = [
         (place, role, place_of, *gallery.loc[row, ["query_id", "pid", "camera_id"]])
-        for place, (rank, query, answer, match) in enumerate(found[:most])
+        for place, (rank, query, answer, match) in enumerate(found[:max_items])
         for role, place_of, row in (("query", -1, query), ("answer", 0, answer), ("match", rank, match))
     ]
     return pd.DataFrame(rows, columns=["place", "role", "rank", "query_id", "pid", "camera_id"])
@@ -127,7 +127,7 @@ def end_to_end(features: np.ndarray, tracklets: pd.DataFrame, gallery: pd.DataFr
         ranking = _rank(features[rows], pid[rows], camera[rows], features, pid, camera)
         first[found], ap[found] = ranking.first_match_rank, ranking.average_precision
         inp[found] = ranking.inverse_negative_penalty
-    reachable = _reachable_share(asked, tracklets, gallery)
+    reachable = _reachable_fraction(asked, tracklets, gallery)
     table = asked.assign(
         first_match_rank=first,
         average_precision=ap * reachable,
@@ -136,7 +136,7 @@ def end_to_end(features: np.ndarray, tracklets: pd.DataFrame, gallery: pd.DataFr
     return table[list(ROWS)]
 
 
-def _reachable_share(asked: pd.DataFrame, tracklets: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
+def _reachable_fraction(asked: pd.DataFrame, tracklets: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
     """(Q,) true tracklets in other cameras / (those + other cameras of the person without any tracklet)."""
     own = tracklets[tracklets.pid >= 0].groupby(["pid", "camera_id"]).size()
     share = []

@@ -13,7 +13,7 @@ from stages.network.run_models import CHECKPOINT, start_checkpoint
 
 
 @dataclass(frozen=True)
-class ModelState:
+class RunCheckpoint:
     """name: 'start', 'round-0' …, 'supervised'; round: -1 for the start and the supervised one."""
 
     name: str
@@ -21,21 +21,21 @@ class ModelState:
     checkpoint: Path
 
 
-def model_states(ctx: Context) -> list[ModelState]:
+def run_checkpoints(ctx: Context) -> list[RunCheckpoint]:
     """Start, rounds in order, and the supervised reference where this run has one."""
-    states = [ModelState("start", -1, start_checkpoint(ctx))]
+    checkpoints = [RunCheckpoint("start", -1, start_checkpoint(ctx))]
     for path in ctx.paths(MODEL):
         name = path.parent.name  # 'round-2', or 'pretrain', which has no rounds
         round_ = int(name.rpartition("-")[2]) if name.startswith("round-") else -1
-        states.append(ModelState(name, round_, _weights(MODEL, path)))
+        checkpoints.append(RunCheckpoint(name, round_, _weights(MODEL, path)))
     if ctx.has(SUPERVISED_MODEL):
-        states.append(
-            ModelState("supervised", -1, _weights(SUPERVISED_MODEL, ctx.paths(SUPERVISED_MODEL)[-1]))
+        checkpoints.append(
+            RunCheckpoint("supervised", -1, _weights(SUPERVISED_MODEL, ctx.paths(SUPERVISED_MODEL)[-1]))
         )
-    return states
+    return checkpoints
 
 
-def final_state(ctx: Context, states: list[ModelState]) -> ModelState:
+def final_checkpoint(ctx: Context, checkpoints: list[RunCheckpoint]) -> RunCheckpoint:
     """The state the run ends on, as SELECTION chose it without truth: one of ``states``, or the mean of several.
 
     Its round is that of the last one in it.
@@ -43,9 +43,9 @@ def final_state(ctx: Context, states: list[ModelState]) -> ModelState:
     selection = ctx.read(SELECTION)
     chosen = [int(r) for r in selection["round"][selection.chosen]]
     if len(chosen) == 1:
-        return next(s for s in states if s.round == chosen[0] and s.name != "supervised")
+        return next(s for s in checkpoints if s.round == chosen[0] and s.name != "supervised")
     name = "mean of rounds " + ", ".join(map(str, chosen))
-    return ModelState(name, chosen[-1], ctx.paths(SELECTION)[-1].parent / CHECKPOINT)
+    return RunCheckpoint(name, chosen[-1], ctx.paths(SELECTION)[-1].parent / CHECKPOINT)
 
 
 def _weights(manifest: Manifest, table: Path) -> Path:

@@ -27,17 +27,17 @@ def empty_metrics() -> dict[str, Any]:
         "isolation": dict.fromkeys(followed),
         "label_free": {
             "tracklets": 0,
-            "states": [],
-            "final_state": None,
+            "checkpoints": [],
+            "final_checkpoint": None,
             "final_minus_start": {},
             "cameras": {},
             "links": {},
         },
         "people": {"train": None, "test": None, "both": None, "distractors": None, "queries": None},
         "gap_closed": dict(pair),
-        "share_of_supervised": dict(pair),
+        "fraction_of_supervised": dict(pair),
         "intervals": {},
-        "final_state": None,
+        "final_checkpoint": None,
     }
 
 
@@ -52,14 +52,14 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         shown = "".join(f"{_percent(values.get(key)):>8}" for key in ("rank1", "mean_ap", "mean_inp"))
         lines.append(f"  {name:<32}{shown}{spread}")
 
-    def rank1_interval(state: str) -> Any:
-        return (m["intervals"].get(state) or {}).get("rank1")
+    def rank1_interval(checkpoint: str) -> Any:
+        return (m["intervals"].get(checkpoint) or {}).get("rank1")
 
     if m["people"]["queries"]:
         reid("start", m["reid"]["start"], rank1_interval("start"))
         for entry in m["reid"]["rounds"]:
             reid(f"after round {entry['round']}", entry)
-        reid(f"final ({m['final_state']})", m["reid"]["final"], rank1_interval("final"))
+        reid(f"final ({m['final_checkpoint']})", m["reid"]["final"], rank1_interval("final"))
         if m["reid"]["supervised"]:
             reid("trained with the truth", m["reid"]["supervised"], rank1_interval("supervised"))
             reid("gap closed", m["gap_closed"])
@@ -122,7 +122,9 @@ def format_published(metrics: dict[str, Any]) -> str:
     head = "".join(f"{word:>9}" for word in ("rank-1", "rank-5", "rank-10", "rank-20", "mAP", "mINP"))
     lines = ["", f"  {metrics['dataset']}{trial}, {metrics['method']}".ljust(34) + head]
     for row in (metrics["reid"]["start"], *metrics["reid"]["rounds"]):
-        lines.append(f"  {row['state']}".ljust(34) + "".join(f"{_percent(row[name]):>9}" for name in names))
+        lines.append(
+            f"  {row['checkpoint']}".ljust(34) + "".join(f"{_percent(row[name]):>9}" for name in names)
+        )
     paper = published(metrics["dataset"], metrics["method"])
     if paper:
         values = (None if paper.get(name) is None else paper[name] / 100 for name in names)

@@ -89,9 +89,9 @@ class EpsCalibration:
     """eps and the evidence for it, as shares 0..1; ``reason`` is a sentence for the person who watches."""
 
     eps: float
-    separated_share: float  # of made-up switches, those that eps takes apart; NaN without pairs
-    violated_share: float  # of certainly different pairs, those that eps would join; NaN without pairs
-    cut_share: float  # of the tracklets looked at, those that eps would cut
+    separated_fraction: float  # of made-up switches, those that eps takes apart; NaN without pairs
+    violated_fraction: float  # of certainly different pairs, those that eps would join; NaN without pairs
+    cut_fraction: float  # of the tracklets looked at, those that eps would cut
     pairs: int
     reason: str
 
@@ -105,9 +105,9 @@ def calibrate_eps(
     contact_us: list[npt.NDArray[np.int64]] | None = None,
     rule: Literal["separation", "violation"] = "separation",
     min_samples: int = 4,
-    switch_share: float = 0.1,
-    max_violated_share: float = 0.005,
-    max_cut_share: float = 0.2,
+    switch_fraction: float = 0.1,
+    max_violated_fraction: float = 0.005,
+    max_cut_fraction: float = 0.2,
     fallback_eps: float = 0.5,
     max_pairs: int = 200,
     max_tracklets: int = 300,
@@ -116,10 +116,10 @@ def calibrate_eps(
     """The eps that tells persons apart and leaves tracklets whole, read from tracklets that certainly are two persons.
 
     separation: switches are made up from the first half of one and the second half of the other of a certain pair. With
-        ``switch_share`` the share of switched tracklets one expects, eps maximises switch_share * (made-up switches
-        taken apart) - (1 - switch_share) * (tracklets cut); where nothing is gained, nothing is cut.
-    violation: the largest eps that joins fewer than ``max_violated_share`` of the certain pairs, raised until at most
-        ``max_cut_share`` of the tracklets would be cut.
+        ``switch_fraction`` the share of switched tracklets one expects, eps maximises switch_fraction * (made-up switches
+        taken apart) - (1 - switch_fraction) * (tracklets cut); where nothing is gained, nothing is cut.
+    violation: the largest eps that joins fewer than ``max_violated_fraction`` of the certain pairs, raised until at most
+        ``max_cut_fraction`` of the tracklets would be cut.
 
     With fewer than 30 pairs eps starts from ``fallback_eps`` (the paper's 0.5), raised in the same way. On market-site
     (ImageNet weights, true tracklets) violation chose 0.28, where most crops are noise: it takes 55 % of made-up switches
@@ -165,14 +165,14 @@ def calibrate_eps(
         at = int(np.abs(grid - fallback_eps).argmin())
         reason = f"only {len(pairs)} pairs in one camera at once (wanted {MIN_PAIRS}), so the preset eps {fallback_eps:g}"
     elif rule == "separation":
-        gain = switch_share * separated - (1 - switch_share) * cut
+        gain = switch_fraction * separated - (1 - switch_fraction) * cut
         at = int(gain.argmax()) if gain.max() > 0 else len(grid) - 1
     else:
-        at = int(np.flatnonzero(np.append(True, violated[1:] < max_violated_share))[-1])
-    if cut[at] > max_cut_share and (rule == "violation" or len(pairs) < MIN_PAIRS):
+        at = int(np.flatnonzero(np.append(True, violated[1:] < max_violated_fraction))[-1])
+    if cut[at] > max_cut_fraction and (rule == "violation" or len(pairs) < MIN_PAIRS):
         start = at
         # Past its peak the share falls with eps; the first value past ``at`` that keeps the cap is the mildest change.
-        at += int(np.argmax(cut[at:] <= max_cut_share))
+        at += int(np.argmax(cut[at:] <= max_cut_fraction))
         reason += f"; raised from {grid[start]:.3g} that would cut {cut[start]:.0%} of the tracklets"
     return EpsCalibration(
         float(grid[at]), float(separated[at]), float(violated[at]), float(cut[at]), len(pairs), reason

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.stage import Settings
     from stages.association.time_prior import TimePrior
 
-Light = Annotated[
+ColorJitter = Annotated[
     float,
     Field(
         ge=0, lt=1, description="white balance, exposure, gamma and contrast are varied by up to this factor"
@@ -67,14 +67,14 @@ class Footage:
     site: Site
     clock_std_s: dict[str, float]
     people: Callable[[], int] = lambda: 0
-    judged: Sequence[tuple[str, str, bool]] = ()
+    annotated: Sequence[tuple[str, str, bool]] = ()
     feet: Feet | None = None
 
-    def time_prior(self, sigma_share: float | None = 0.7) -> TimePrior:
+    def time_prior(self, sigma_fraction: float | None = 0.7) -> TimePrior:
         """What time and place say of every pair of tracklets, see `stages.association.time_prior`."""
         from stages.association.time_prior import dense_prior
 
-        return dense_prior(self.site, self.tracklets, self.clock_std_s, self.feet, sigma_share)
+        return dense_prior(self.site, self.tracklets, self.clock_std_s, self.feet, sigma_fraction)
 
     def certain_negatives(self) -> np.ndarray:
         """(P, 2) rows i < j of tracklets that are certainly two people, see `camera_topology.prior`."""

@@ -31,7 +31,7 @@ from pydantic import Field
 from pipeline.errors import UserError
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light, Way, prior_setting
+from stages.methods import ColorJitter, Footage, Way, prior_setting
 from stages.training.within_camera import crop_rows, within_camera_labels
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class TrainConfig(Settings):
         lt=1,
         description="of the running mean of the weights, which is used in the end; null: none",
     )
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
     prior: Way = prior_setting(
         "off",
         "walking times in the cyclic ranking (Eq. 4) of every batch, not in the paper. 'cannot_links': anchors that are "
@@ -179,7 +179,7 @@ def train(
     yield from fit(
         network, images, [batches], loss, learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay, average_decay=settings.average_decay, seed=seed + 1000 * round_,
-        augmentation=Augmentation(light=settings.light), device=device, saved=saved, memory=memory,
+        augmentation=Augmentation(color_jitter=settings.color_jitter), device=device, saved=saved, memory=memory,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light, Way, prior_setting
+from stages.methods import ColorJitter, Footage, Way, prior_setting
 from stages.training.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class TrainConfig(Settings):
     round_steps: int = Field(150, ge=0, description="optimiser steps of every later round")
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
 
 
 def associate(
@@ -173,7 +173,7 @@ def train(
     yield from fit(
         network, images, in_tenths(list(batches)), loss, schedule=cosine(10),
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
-        augmentation=Augmentation(light=settings.light), device=device, saved=saved, head=classifier,
+        augmentation=Augmentation(color_jitter=settings.color_jitter), device=device, saved=saved, head=classifier,
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def choose_anchors(
     m = min(n, wanted or footage.people() or int(tracklets.camera_id.value_counts().iloc[0]))
     pairs = footage.certain_negatives()
     order = random.permutation(n)
-    grown = certain_group(n, pairs, order, most=m)
+    grown = certain_group(n, pairs, order, max_items=m)
     rest = order[~np.isin(order, grown)][: m - len(grown)]
     return np.sort(np.concatenate([np.array(grown, np.int64), rest]))
 
@@ -287,7 +287,7 @@ def embed(
     """
     import numpy as np
 
-    from stages.methods.simplex import simplex_least_squares
+    from stages.association.simplex import simplex_least_squares
 
     n, m = distance.shape
     k = min(settings.k, m)

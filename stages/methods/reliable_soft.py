@@ -26,7 +26,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light, Way, prior_setting
+from stages.methods import ColorJitter, Footage, Way, prior_setting
 from stages.training.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class AssociateConfig(Settings):
     soft: bool = Field(
         True, description="soft labels for the others (Eq. 7, 8); false: they are left out (PUL)"
     )
-    reliable_share: float = Field(
+    reliable_fraction: float = Field(
         0.6, gt=0, le=1, description="share of tracklets that are reliable, the nearest to a centre"
     )
     min_cosine: float | None = Field(
@@ -89,7 +89,7 @@ class TrainConfig(Settings):
     round_steps: int = Field(150, ge=0, description="optimiser steps of every later round")
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's start rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
 
 
 def associate(
@@ -176,7 +176,7 @@ def train(
     yield from fit(
         network, images, in_tenths(drawn), loss, schedule=cosine(10),
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, seed=seed + 1000 * round_,
-        augmentation=Augmentation(light=settings.light), device=device, saved=saved, head=classifier,
+        augmentation=Augmentation(color_jitter=settings.color_jitter), device=device, saved=saved, head=classifier,
     )  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def reliable(cosine: npt.NDArray[np.floating], settings: AssociateConfig) -> npt
 
     if settings.min_cosine is not None and (cosine > settings.min_cosine).any():
         return np.asarray(cosine > settings.min_cosine)
-    wanted = max(1, round(settings.reliable_share * len(cosine))) if settings.min_cosine is None else 1
+    wanted = max(1, round(settings.reliable_fraction * len(cosine))) if settings.min_cosine is None else 1
     return np.asarray(np.argsort(np.argsort(-cosine, kind="stable"), kind="stable") < wanted)
 
 

@@ -28,7 +28,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light, Way, prior_setting
+from stages.methods import ColorJitter, Footage, Way, prior_setting
 from stages.training.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class AssociateConfig(Settings):
         "'joint' as in the paper: D / R (Eq. 3, 4), and nobody who cannot be; 'cannot_links': D, but certainly two people are never "
         "matched, nor joined by labels=site",
     )
-    sigma_share: float = Field(
+    sigma_fraction: float = Field(
         0.7, gt=0, description="lambda: deviation of the walking time as a share of its mean"
     )
     sigma_floor_s: float = Field(5.0, ge=0, description="smallest deviation of the walking time, s")
@@ -103,7 +103,7 @@ class TrainConfig(Settings):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate of round 0; the paper: 3e-4")
     round_learning_rate: float = Field(5e-4, gt=0, description="Adam's start rate of every later round")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
 
 
 def associate(
@@ -152,7 +152,7 @@ def train(
         (epoch_batches(footage, pseudo_labels, round_, settings, random) for _ in range(epochs)),
         loss,
         schedule=cosine(epochs),
-        augmentation=Augmentation(light=settings.light),
+        augmentation=Augmentation(color_jitter=settings.color_jitter),
         learning_rate=settings.learning_rate if round_ == 0 else settings.round_learning_rate,
         weight_decay=settings.weight_decay,
         seed=seed + 1000 * round_,
@@ -219,7 +219,7 @@ def cross_camera_matches(footage: Footage, features: np.ndarray, settings: Assoc
         if settings.way == "joint":
             prior = pair_prior(
                 footage.site, *_when(tracklets, np.repeat(a, len(b))), *_when(tracklets, np.tile(b, len(a))),
-                sigma_share=settings.sigma_share, sigma_floor_s=settings.sigma_floor_s,
+                sigma_fraction=settings.sigma_fraction, sigma_floor_s=settings.sigma_floor_s,
                 clock_std_s=footage.clock_std_s,
             )  # fmt: skip
             joint = joint_distance(d, prior.log_prior.reshape(d.shape))  # Eq. 3 and 4

@@ -33,7 +33,7 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS, PSEUDO_LABELS
 from pipeline.stage import Settings
-from stages.methods import Footage, Light, prior_setting
+from stages.methods import ColorJitter, Footage, prior_setting
 from stages.training.within_camera import crop_rows
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class TrainConfig(Settings):
     learning_rate: float = Field(3.5e-4, gt=0, description="Adam's rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
     erase: float = Field(0.0, ge=0, le=1, description="probability of random erasing")
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
 
 
 def associate(
@@ -132,17 +132,17 @@ def associate(
     )
     k1, k2, min_samples, pairs = sizes(footage, settings)
     camera = tracklets.camera_id.to_numpy(str)
-    looks = distance = jaccard_distances(f, k1, k2, FAR)
+    appearance = distance = jaccard_distances(f, k1, k2, FAR)
     ratio = time_ratios(footage, settings.prior)
     if ratio is not None:
-        distance = under_prior(looks, ratio, settings.prior, FAR)
+        distance = under_prior(appearance, ratio, settings.prior, FAR)
     eps = settings.eps or data_dependent_eps(distance, pairs / len(tracklets))
     hard = density_clusters(distance, eps, min_samples)
     if ratio is not None:
         hard = take_apart(hard, distance, ratio, min_samples, FAR)
     i, j = pairs_across(hard, camera)
     joint = None if ratio is None else stored_distances(distance, i, j)
-    links = link_table(tracklets, i, j, stored_distances(looks, i, j), True, joint)
+    links = link_table(tracklets, i, j, stored_distances(appearance, i, j), True, joint)
     return links, site_labels(tracklets, hard >= 0, hard[hard >= 0])
 
 
@@ -214,7 +214,7 @@ def train(
     )  # fmt: skip
     yield from fit(
         network, images, [batches], loss, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
-        augmentation=Augmentation(erase=settings.erase, light=settings.light), seed=seed + 1000 * round_, device=device, saved=saved,
+        augmentation=Augmentation(erase=settings.erase, color_jitter=settings.color_jitter), seed=seed + 1000 * round_, device=device, saved=saved,
         head=classifier, mean=mean, norm_group=settings.norm_group,
     )  # fmt: skip
 

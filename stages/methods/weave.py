@@ -22,8 +22,8 @@ from pydantic import Field
 
 from pipeline.manifests import ASSOCIATIONS
 from pipeline.stage import Settings
-from stages.association.grouping import GroupingConfig, identify, weigh_tracklets
-from stages.methods import Footage, Light
+from stages.association.grouping import GroupingConfig, identify, score_tracklet_pairs
+from stages.methods import ColorJitter, Footage
 from stages.training.within_camera import crop_rows, within_camera_epoch, within_camera_labels
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class TrainConfig(Settings):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's start rate of round 0")
     round_learning_rate: float = Field(5e-4, gt=0, description="Adam's start rate of every later round")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
-    light: Light = 0.0
+    color_jitter: ColorJitter = 0.0
 
 
 def associate(
@@ -83,8 +83,10 @@ def associate(
     if round_ == 0:
         return ASSOCIATIONS.empty(), within_camera_labels(footage.tracklets)
     tracklets = footage.tracklets
-    prior = footage.time_prior(settings.sigma_share)
-    means, evidence = weigh_tracklets(features(), footage.crops, tracklets, prior, settings, footage.judged)
+    prior = footage.time_prior(settings.sigma_fraction)
+    means, evidence = score_tracklet_pairs(
+        features(), footage.crops, tracklets, prior, settings, footage.annotated
+    )
     groups = identify(tracklets, evidence.log_odds, settings.min_log_odds).set_index("tracklet_id")
     groups = groups.loc[tracklets.tracklet_id]
     sure = groups.confidence.to_numpy() >= settings.min_confidence
@@ -137,7 +139,7 @@ def train(
     else:
         epochs = list(site_batches(footage, pseudo_labels, settings, random))
     yield from fit(
-        network, images, epochs, loss, schedule=cosine(len(epochs)), augmentation=Augmentation(light=settings.light),
+        network, images, epochs, loss, schedule=cosine(len(epochs)), augmentation=Augmentation(color_jitter=settings.color_jitter),
         learning_rate=settings.learning_rate if round_ == 0 else settings.round_learning_rate,
         weight_decay=settings.weight_decay, seed=seed + 1000 * round_, device=device, saved=saved,
     )  # fmt: skip

@@ -159,10 +159,10 @@ class _Facts(NamedTuple):
 
 
 def _facts(given: Mapping[str, Any], path: Path) -> _Facts:
-    def numbers(key: str, count: int, most: float) -> list[float]:
+    def numbers(key: str, count: int, max_items: float) -> list[float]:
         found = given.get(key)
         fit = isinstance(found, list | tuple) and len(found) == count
-        if not fit or not all(isinstance(v, int | float) and abs(v) <= most for v in found or ()):
+        if not fit or not all(isinstance(v, int | float) and abs(v) <= max_items for v in found or ()):
             raise UserError(
                 f"WEIGHTS={path}: damaged or made by hand: its {key} is {shown(found)}; give another file."
             )
@@ -318,9 +318,9 @@ def _refuse_bomb(path: Path) -> None:
             raise ValueError(f"it would unpack to {unpacked >> 20} MB")
 
 
-def _some(keys: list[str], most: int = 3) -> str:
-    return ", ".join(key[:80] for key in keys[:most]) + (
-        f" and {len(keys) - most} more" if len(keys) > most else ""
+def _some(keys: list[str], max_items: int = 3) -> str:
+    return ", ".join(key[:80] for key in keys[:max_items]) + (
+        f" and {len(keys) - max_items} more" if len(keys) > max_items else ""
     )
 
 

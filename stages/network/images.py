@@ -122,7 +122,7 @@ class Augmentation:
     flip: bool = True
     shift_px: int = 10
     erase: float = 0.0
-    light: float = 0.0
+    color_jitter: float = 0.0
 
 
 def augment(
@@ -138,8 +138,8 @@ def augment(
     device = images.device
     colour = torch.tensor(fill, device=device).mul(255).round().to(torch.uint8).view(1, 3, 1, 1)
     images = _moved(images, settings, generator, colour)
-    if settings.light:
-        images = _relit(images, settings.light, generator)
+    if settings.color_jitter:
+        images = _relit(images, settings.color_jitter, generator)
     if settings.erase:
         images = torch.where(_rectangles(images, settings.erase, generator), colour, images)
     return images

@@ -42,7 +42,7 @@ class Recorded:
     fps: float
     stamped_fps: float
     sizes: tuple[tuple[int, int], ...]
-    grey_share: float
+    grey_fraction: float
     clock: str
 
 
@@ -75,7 +75,7 @@ def by_camera(videos: pd.DataFrame) -> list[Recorded]:
                 fps=float((own.fps / own.clock_scale).median()) if len(own) else 0.0,
                 stamped_fps=float(own.stamped_fps.median()) if len(own) else 0.0,
                 sizes=tuple(sorted({(int(w), int(h)) for w, h in zip(own.width, own.height, strict=True)})),
-                grey_share=float((own.grey_share * length_s).sum() / max(length_s.sum(), 1e-9)),
+                grey_fraction=float((own.grey_fraction * length_s).sum() / max(length_s.sum(), 1e-9)),
                 clock=_clock(own),
             )
         )
@@ -142,7 +142,7 @@ def _cells(camera: Recorded) -> tuple[str, ...]:
         str(camera.overlaps),
         f"{camera.fps:.1f}" + (f" ({camera.stamped_fps:.1f})" if slow(camera) else ""),
         ", ".join(f"{w}×{h}" for w, h in camera.sizes[:2]) + (" …" if len(camera.sizes) > 2 else ""),
-        f"{100 * camera.grey_share:.0f} %",
+        f"{100 * camera.grey_fraction:.0f} %",
         camera.clock,
     )
 
@@ -205,9 +205,9 @@ def worth_knowing(videos: pd.DataFrame, site: Site) -> list[str]:
                 f"{camera.camera_id}: a second of its files lasts {rate:.3f} true ones, by the names of files that follow one "
                 "another; taken so (if it does not: clock: {scale: 1} in a site file)."
             )
-        if camera.grey_share > _NIGHT:
+        if camera.grey_fraction > _NIGHT:
             lines.append(
-                f"{camera.camera_id}: {100 * camera.grey_share:.0f} % of its footage has no colour (infra-red at night); clothes of "
+                f"{camera.camera_id}: {100 * camera.grey_fraction:.0f} % of its footage has no colour (infra-red at night); clothes of "
                 "one person look different there, and matches between the two are less sure."
             )
         if slow(camera) and camera.files:
@@ -280,6 +280,8 @@ def _in_reach(videos: pd.DataFrame, reach_us: int) -> list[list[str]]:
     return sorted(groups, key=lambda group: (-len(group), group))
 
 
-def some(names: list[str], most: int = 5) -> str:
+def some(names: list[str], max_items: int = 5) -> str:
     """'a, b', or 'a, b, c, d, e and 2 more'."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:max_items]) + (
+        f" and {len(names) - max_items} more" if len(names) > max_items else ""
+    )

@@ -14,8 +14,8 @@ def model_card(facts: dict[str, Any]) -> str:
     footage, model, same = facts["footage"], facts["model"], facts["same_person"]
     height, width = model["image_size"]
     rounds = model["rounds"]
-    state = "the start weights" if rounds == [-1] else f"round {', '.join(map(str, rounds))}"
-    state += ", averaged" if len(rounds) > 1 else ""
+    checkpoint = "the start weights" if rounds == [-1] else f"round {', '.join(map(str, rounds))}"
+    checkpoint += ", averaged" if len(rounds) > 1 else ""
     lines = [
         f"# Person re-identification for “{_name(facts['name'])}”",
         "",
@@ -23,7 +23,7 @@ def model_card(facts: dict[str, Any]) -> str:
         f"{len(footage['cameras'])} cameras ({', '.join(map(_name, footage['cameras']))}), {_day(footage['from_us'])} to "
         f"{_day(footage['until_us'])} UTC, the {footage['hours_trained']:.2f} hours up to "
         f"{_day(footage['train_until_us'])} were there to learn from, without labels; the rest to measure on. Start: "
-        f"`{_code(model['weights'])}`; method: {model['method']}; chosen without labels: {state}.",
+        f"`{_code(model['weights'])}`; method: {model['method']}; chosen without labels: {checkpoint}.",
         "",
         "## Use",
         "",
@@ -90,7 +90,7 @@ def _same_person(same: dict[str, Any]) -> list[str]:
         facts = same[kind]
         lines += [
             "",
-            f"{title}, {100 * facts['same_share']:.1f} % of all pairs being one person; where they are rarer, ask for more:",
+            f"{title}, {100 * facts['same_fraction']:.1f} % of all pairs being one person; where they are rarer, ask for more:",
             "",
             "| probability of “same person” | cosine from |",
             "|---|---|",

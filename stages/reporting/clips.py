@@ -17,7 +17,7 @@ import pandas as pd
 from data.redaction import painted
 from data.redaction_list import Piece
 from data.video import UnreadableVideo, read_frames
-from stages.reporting.privacy import hide_heads
+from stages.reporting.privacy import redact_heads
 from stages.reporting.thumbs import write_private
 
 _SEARCHED_S = (
@@ -141,7 +141,7 @@ def _drawn(
 ) -> npt.NDArray[np.uint8]:
     sides = ["x1", "y1", "x2", "y2"]
     if len(heads):
-        image = hide_heads(image, heads)
+        image = redact_heads(image, heads)
     scale = min(1.0, width_px / image.shape[1])
     size = tuple(max(2, round(side * scale) // 2 * 2) for side in (image.shape[1], image.shape[0]))
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

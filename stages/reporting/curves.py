@@ -33,9 +33,9 @@ def training(
     """One column of TRAIN_LOG over the steps of all rounds.
 
     Args:
-        logs: (round, table), in order. ``active_share`` is drawn in per cent from 0 to 100.
+        logs: (round, table), in order. ``active_fraction`` is drawn in per cent from 0 to 100.
     """
-    share = column == "active_share"
+    share = column == "active_fraction"
     series, dividers, offset = [], [], 0
     total = sum(len(log) for _, log in logs)
     for number, log in logs:
@@ -90,7 +90,7 @@ def health(selection: pd.DataFrame) -> Plot:
     return Plot(title, caption, drawing)
 
 
-def states(metrics: Mapping[str, Any], missing: str) -> Plot:
+def checkpoints(metrics: Mapping[str, Any], missing: str) -> Plot:
     """Rank-1 and mAP from the start over the rounds, with the supervised rank-1 as the line to reach."""
     title = "Re-identification per state"
     caption = "On held-out time. The dashed line is the rank-1 of the same network trained with labels."
@@ -107,7 +107,7 @@ def states(metrics: Mapping[str, Any], missing: str) -> Plot:
     ]
     reference = (reid.get("supervised") or {}).get("rank1")
     names = [name for name, _ in found]
-    final = metrics.get("final_state")
+    final = metrics.get("final_checkpoint")
     at = next((i for i, n in enumerate(names) if final in (n, f"round-{n}")), None)
     drawing = svg.line_chart(
         lines, title=title, x_label="round", y_label="per cent", y_range=(0.0, 1.0), y_format=svg.percent, x_names=names,
@@ -127,10 +127,14 @@ def signals(metrics: Mapping[str, Any]) -> Plot:
     """The signals without truth from the start over the rounds, on the held-out time."""
     title = "Signals without truth per state"
     read = metrics.get("label_free") or {}
-    found = [s for s in read.get("states") or [] if s["state"] == "start" or s["state"].startswith("round-")]
+    found = [
+        s
+        for s in read.get("checkpoints") or []
+        if s["checkpoint"] == "start" or s["checkpoint"].startswith("round-")
+    ]
     lines = []
     for colour, name in zip(("s0", "s1", "s2"), WITNESSES, strict=False):
-        at = [i for i, state in enumerate(found) if state.get(name) is not None]
+        at = [i for i, checkpoint in enumerate(found) if checkpoint.get(name) is not None]
         if at:
             y = [float(found[i][name]) for i in at]
             lines.append(svg.Series(name.replace("_", " "), at, y, colour, dots=True))
@@ -138,7 +142,7 @@ def signals(metrics: Mapping[str, Any]) -> Plot:
         return Plot(title, "", missing="The held-out time has too few long tracklets for these signals.")
     drawing = svg.line_chart(
         lines, title=title, x_label="round", y_label="per cent", y_format=svg.percent,
-        x_names=["start" if s["state"] == "start" else str(s["round"]) for s in found],
+        x_names=["start" if s["checkpoint"] == "start" else str(s["round"]) for s in found],
     )  # fmt: skip
     caption = f"On {read['tracklets']} tracklets that training did not see; larger is better."
     return Plot(title, caption, drawing, [(s.colour, s.label) for s in lines])
@@ -153,8 +157,8 @@ def cmc(rankings: pd.DataFrame, missing: str, last_rank: int = 20) -> Plot:
     )  # fmt: skip
     k = np.arange(1, last_rank + 1)
     lines = []
-    for state, label, colour in wanted:
-        ranks = rankings.first_match_rank[rankings.state == state].to_numpy()
+    for checkpoint, label, colour in wanted:
+        ranks = rankings.first_match_rank[rankings.checkpoint == checkpoint].to_numpy()
         if len(ranks):
             lines.append(svg.Series(label, k, match_curve(ranks, last_rank), colour))
     if not lines:
@@ -163,7 +167,7 @@ def cmc(rankings: pd.DataFrame, missing: str, last_rank: int = 20) -> Plot:
         lines, title=title, x_label="answers looked at (k)", y_label="per cent of queries", y_range=(0.0, 1.0),
         y_format=svg.percent,
     )  # fmt: skip
-    queries = int((rankings.state == "final").sum())
+    queries = int((rankings.checkpoint == "final").sum())
     return Plot(title, f"{queries} queries.", drawing, [(s.colour, s.label) for s in lines])
 
 

@@ -26,7 +26,7 @@ def cameras(videos: pd.DataFrame, tracklets: pd.DataFrame, clock: Clock) -> list
                 "span": _span(good, clock),
                 "gaps": f"{found.gaps} ({duration(found.gaps_s)})" if found.gaps else "none",
                 "picture": _picture(good),
-                "night": f"{100 * found.grey_share:.0f} %",
+                "night": f"{100 * found.grey_fraction:.0f} %",
                 "clock": found.clock,
                 "tracklets": svg.number(len(own)),
                 "length": f"{((own.t_end_us - own.t_start_us) / 1e6).median():.1f} s" if len(own) else "–",

@@ -54,7 +54,9 @@ def headline(videos: pd.DataFrame, table: pd.DataFrame, people: pd.DataFrame) ->
 def verdict(metrics: Metrics) -> str:
     """What the measures say about the model, or what is not known without labels; empty where nothing was measured."""
     reid = metrics.get("reid") or {}
-    final, start, supervised = (_get(reid, state, "rank1") for state in ("final", "start", "supervised"))
+    final, start, supervised = (
+        _get(reid, checkpoint, "rank1") for checkpoint in ("final", "start", "supervised")
+    )
     if final is None or start is None:
         return _verdict_without_truth(metrics)
     change = 100 * (final - start)
@@ -85,11 +87,11 @@ def _verdict_without_truth(metrics: Metrics) -> str:
     return f"No labels were given, so how often this is right is not known. {said}"
 
 
-def state_rows(metrics: Metrics) -> list[dict[str, Any]]:
+def checkpoint_rows(metrics: Metrics) -> list[dict[str, Any]]:
     """Rows of the re-ID table: name, meaning, rank1, mean_ap (texts), interval, share (0 to 1, for the bar), strong."""
     reid = metrics.get("reid") or {}
     intervals = metrics.get("intervals") or {}
-    chosen = metrics.get("final_state")
+    chosen = metrics.get("final_checkpoint")
     rows = []
 
     def add(key: str, name: str, meaning: str, values: Any, strong: bool = False) -> None:
@@ -147,7 +149,7 @@ def measure_rows(metrics: Metrics) -> list[dict[str, str]]:
     for key, name, meaning in (
         ("gap_closed", "Gap closed", "of the way from the start to training with labels, in rank-1"),
         (
-            "share_of_supervised",
+            "fraction_of_supervised",
             "Share of supervised",
             "rank-1 of the final state over that of training with labels",
         ),
@@ -182,8 +184,8 @@ def label_free_rows(metrics: Metrics) -> list[dict[str, str]]:
     return rows
 
 
-def _weakest(shares: Mapping[str, float] | None, most: int = 6) -> list[tuple[str, float]]:
-    return sorted((shares or {}).items(), key=lambda item: (item[1], item[0]))[:most]
+def _weakest(shares: Mapping[str, float] | None, max_items: int = 6) -> list[tuple[str, float]]:
+    return sorted((shares or {}).items(), key=lambda item: (item[1], item[0]))[:max_items]
 
 
 def basis(metrics: Metrics, has_truth: bool) -> str:

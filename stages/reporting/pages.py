@@ -143,7 +143,7 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         "headline": measures.headline(found.videos, table, order),
         "verdict": measures.verdict(found.metrics),
         "basis": measures.basis(found.metrics, has_truth),
-        "states": measures.state_rows(found.metrics),
+        "checkpoints": measures.checkpoint_rows(found.metrics),
         "measured": measures.measure_rows(found.metrics),
         "label_free": measures.label_free_rows(found.metrics),
         "cameras": footage.cameras(found.videos, found.tracklets, found.clock),
@@ -169,11 +169,11 @@ def _facts(found: Findings, table: pd.DataFrame, order: pd.DataFrame, settings: 
         ),
         "dense": len(table) > settings.max_bars,
         "plots": [
-            curves.states(found.metrics, unknown),
+            curves.checkpoints(found.metrics, unknown),
             curves.cmc(found.rankings, unknown),
             curves.training(found.logs, "loss", "Training loss", "loss", "Mean loss of each batch."),
             curves.training(
-                found.logs, "active_share", "Active triplets", "per cent",
+                found.logs, "active_fraction", "Active triplets", "per cent",
                 "Share of triplets that still teach something: zero means training has nothing left to learn from.",
             ),
             curves.links_per_round(found.links),

@@ -111,9 +111,9 @@ def by_person(table: pd.DataFrame) -> dict[int, list[Seen]]:
     return persons
 
 
-def shown_tracklets(members: Sequence[Seen], most: int) -> list[str]:
+def shown_tracklets(members: Sequence[Seen], max_items: int) -> list[str]:
     """At most ``most`` of a person's tracklets: the least certain one, then cameras in turn, clearest crops first."""
-    if len(members) <= most:
+    if len(members) <= max_items:
         return [m.tracklet_id for m in members]
     turns: dict[str, int] = {}
     order = []
@@ -121,7 +121,7 @@ def shown_tracklets(members: Sequence[Seen], most: int) -> list[str]:
         turns[m.camera_id] = turns.get(m.camera_id, 0) + 1
         order.append((turns[m.camera_id], m.camera_id, m.tracklet_id))
     doubtful = min(members, key=lambda m: (m.confidence, m.tracklet_id)).tracklet_id
-    return list(dict.fromkeys([doubtful, *(tracklet_id for _, _, tracklet_id in sorted(order))]))[:most]
+    return list(dict.fromkeys([doubtful, *(tracklet_id for _, _, tracklet_id in sorted(order))]))[:max_items]
 
 
 def make_person(

@@ -18,7 +18,7 @@ _TILES = 4  # tiles across that are left of a head
 Image = npt.NDArray[np.uint8]
 
 
-def hide_heads(image: Image, boxes: npt.NDArray[np.floating]) -> Image:
+def redact_heads(image: Image, boxes: npt.NDArray[np.floating]) -> Image:
     """A copy of (H, W, 3) with the head of each box (N, 4: x1, y1, x2, y2 in px) replaced by a few flat tiles."""
     hidden = image.copy()
     for x1, y1, x2, y2 in boxes:
@@ -27,7 +27,7 @@ def hide_heads(image: Image, boxes: npt.NDArray[np.floating]) -> Image:
     return hidden
 
 
-def hide_head(crop: Image) -> Image:
+def redact_head(crop: Image) -> Image:
     """The same for a crop, which is one person's box."""
     hidden = crop.copy()
     _flatten(hidden, 0, 0, crop.shape[1], _OF_CROP * crop.shape[0])

@@ -34,7 +34,7 @@ def stage_rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:
     rows = []
     for receipt in found:
         seconds = receipt.get("seconds")
-        notes = receipt.get("notes") or {}
+        notes = receipt.get("metadata") or {}
         rows.append(
             {
                 "node": str(receipt["node"]),

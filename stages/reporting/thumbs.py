@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data.crops import read_crop
-from stages.reporting.privacy import hide_head
+from stages.reporting.privacy import redact_head
 
 _SHEET_WIDTH, _ROWS = 1600, 8
 _GAP = 2  # JPEG blocks of neighbours must not bleed into each other
@@ -81,7 +81,7 @@ def write_sheets(
         if picture is None:
             continue
         if hide:
-            picture = hide_head(picture)
+            picture = redact_head(picture)
         width = picture.shape[1]
         if x + width > _SHEET_WIDTH:
             rows.append(line)

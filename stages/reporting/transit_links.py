@@ -68,24 +68,24 @@ def timed_crossings(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def links(
-    moves: pd.DataFrame, site: Site, clock_std_s: Mapping[str, float], most: int, min_people: int = 5
+    moves: pd.DataFrame, site: Site, clock_std_s: Mapping[str, float], max_items: int, min_people: int = 5
 ) -> list[Link]:
     """The ways people took most, at most ``most`` of them, with the two curves where at least ``min_people`` did."""
     counts = moves.groupby(["from_", "to"]).size().rename("n").reset_index()
-    counts = counts.sort_values(["n", "from_", "to"], ascending=[False, True, True])[:most]
+    counts = counts.sort_values(["n", "from_", "to"], ascending=[False, True, True])[:max_items]
     found = []
     for a, b, count in zip(counts.from_.astype(str), counts.to.astype(str), counts.n, strict=True):
         seconds = moves.seconds[(moves.from_ == a) & (moves.to == b)].to_numpy()
         expected = _expected(site, a, b)
         low, middle, high = np.quantile(seconds, [0.1, 0.5, 0.9])
-        least, most_s = shown_range(seconds)
+        least, max_s = shown_range(seconds)
         likeness = prior_curve(site, a, b, seconds, clock_std_s)
         found.append(
             Link(
                 name=f"{a} → {b}", count=int(count), expected=expected,
                 observed=f"{middle:.0f} s ({low:.0f} to {high:.0f})",
                 outside="" if not expected else f"{100 * (likeness < math.exp(-2)).mean():.0f} %",
-                stragglers=int(((seconds < least) | (seconds > most_s)).sum()),
+                stragglers=int(((seconds < least) | (seconds > max_s)).sum()),
                 drawing=_drawing(a, b, seconds, site, clock_std_s) if count >= min_people else None,
             )
         )  # fmt: skip

@@ -215,7 +215,7 @@ def calibration(folder: Path, kind: str) -> Calibration | None:
         )
     try:
         facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))["same_person"].get(kind)
-        return Calibration(Appearance(**facts["looks"]), facts["same_share"]) if facts else None
+        return Calibration(Appearance(**facts["appearance"]), facts["same_fraction"]) if facts else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise UserError(
             f"{card}: damaged; make it anew with `make export RUN={folder.parent} FORCE=export`."
@@ -233,13 +233,13 @@ def contact_sheet(
     import numpy as np
 
     from data.crops import read_crop
-    from stages.reporting.privacy import hide_head
+    from stages.reporting.privacy import redact_head
     from stages.reporting.thumbs import write_private
 
     def fitted(image: npt.NDArray[np.uint8], caption: str) -> npt.NDArray[np.uint8]:
         width = int(np.clip(round(image.shape[1] * height_px / image.shape[0]), height_px // 4, height_px))
         tile = np.full((height_px + 18, max(width, 96), 3), 255, np.uint8)
-        image = hide_head(image) if hide else image
+        image = redact_head(image) if hide else image
         tile[:height_px, :width] = cv2.resize(image, (width, height_px), interpolation=cv2.INTER_AREA)
         cv2.putText(
             tile, caption, (2, height_px + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA

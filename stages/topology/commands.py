@@ -89,11 +89,11 @@ def convert(options: argparse.Namespace) -> None:
 
 def learned(run: Path, site: Site) -> None:
     """Print what the people of a finished run say of clocks and ways, and write the patch."""
-    from stages.topology.learn import learn, told
+    from stages.topology.learn import learn, summary
     from stages.topology.patch import patch
 
     offsets, ways, _ = learn(run, site)
-    for line in told(offsets, ways):
+    for line in summary(offsets, ways):
         print(line)
     place = run / "topology" / "patch.yaml"
     place.parent.mkdir(parents=True, exist_ok=True)

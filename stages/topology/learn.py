@@ -195,7 +195,7 @@ def began_s(videos: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def told(offsets: Offsets, found: list[Way]) -> list[str]:
+def summary(offsets: Offsets, found: list[Way]) -> list[str]:
     """Lines for a terminal."""
     lines = [f"clocks, against that of {offsets.reference}:"]
     off = offsets.off()

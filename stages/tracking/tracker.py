@@ -29,16 +29,16 @@ Flags = npt.NDArray[np.bool_]
 class TrackerSettings:
     """Times in seconds, overlaps and scores 0..1."""
 
-    high_score: float = 0.5
-    new_score: float = 0.5
+    track_high_threshold: float = 0.5
+    new_track_threshold: float = 0.5
     min_iou: float = 0.15
-    min_iou_weak: float = 0.5
+    min_iou_low: float = 0.5
     grow: float = 1.0
     max_grow: float = 0.3
     min_height_ratio: float = 0.5
     max_gap_s: float = 1.0
     weak_gap_s: float = 0.5
-    confirm_s: float = 0.2
+    min_duration_s: float = 0.2
     tentative_gap_s: float = 0.3
     keypoint_weight: float = 0.5  # of the poses' likeness against the boxes' overlap, where both have a pose
     noise: kalman.Noise = field(default_factory=kalman.Noise)
@@ -83,14 +83,14 @@ class Tracker:
         scores = np.asarray(scores, np.float64)
         track_of = np.full(len(boxes), -1, np.int64)  # positions among the tracks
 
-        strong = np.flatnonzero(scores >= s.high_score)
+        strong = np.flatnonzero(scores >= s.track_high_threshold)
         overlap, allowed = self._overlap(boxes, poses)
         self._match(track_of, np.arange(len(self.ids)), strong, overlap, allowed, scores)
         if len(strong) < len(boxes):
             left = (t_s - self.last_seen_s <= s.weak_gap_s) & self.confirmed
             left[track_of[track_of >= 0]] = False
-            weak = np.flatnonzero(scores < s.high_score)
-            certain = allowed & (overlap >= s.min_iou_weak)
+            weak = np.flatnonzero(scores < s.track_high_threshold)
+            certain = allowed & (overlap >= s.min_iou_low)
             self._match(track_of, np.flatnonzero(left), weak, overlap, certain, scores)
 
         matched = np.flatnonzero(track_of >= 0)
@@ -99,7 +99,7 @@ class Tracker:
         self._seen(t_s, tracks, boxes[matched], None if poses is None else poses[matched])
         ids = np.full(len(boxes), -1)
         ids[matched] = self.ids[tracks]
-        fresh = np.flatnonzero((track_of < 0) & (scores >= s.new_score))
+        fresh = np.flatnonzero((track_of < 0) & (scores >= s.new_track_threshold))
         if len(fresh):
             ids[fresh] = self._begin(t_s, boxes[fresh], None if poses is None else poses[fresh])
         return ids, fit, margin
@@ -163,7 +163,7 @@ class Tracker:
         if poses is not None and len(i):
             self.poses[i], self.posed_at[i] = poses, measured
         old = i[~self.confirmed[i]]
-        now = old[t_s - self.first_seen_s[old] >= self.settings.confirm_s - 1e-6]
+        now = old[t_s - self.first_seen_s[old] >= self.settings.min_duration_s - 1e-6]
         if len(now):
             self.confirmed[now] = True
             self.ever_confirmed.update(self.ids[now].tolist())

@@ -129,7 +129,7 @@ def fit(
             if mean:
                 mean.update(network, head)
             row = {
-                "step": step, "epoch": epoch, "loss": value.item(), "active_share": active.item(), "learning_rate": rate,
+                "step": step, "epoch": epoch, "loss": value.item(), "active_fraction": active.item(), "learning_rate": rate,
             }  # fmt: skip
             log.append(row)
             yield row

@@ -300,11 +300,11 @@ def clip_batches(
 
 
 def _pools(
-    crop_tracklet: Ints, n_tracklets: int, most: int, rng: np.random.Generator
+    crop_tracklet: Ints, n_tracklets: int, max_items: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
     """The crops of each tracklet that take part, at most ``most`` at random."""
     pools = rows_by_tracklet(np.asarray(crop_tracklet), n_tracklets)
-    return [rng.choice(p, most, replace=False) if len(p) > most else p for p in pools]
+    return [rng.choice(p, max_items, replace=False) if len(p) > max_items else p for p in pools]
 
 
 def _warn_capped(kind: str, capped: list[str], wanted: int) -> None:
@@ -315,5 +315,7 @@ def _warn_capped(kind: str, capped: list[str], wanted: int) -> None:
         )
 
 
-def _listed(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names: list[str], max_items: int = 8) -> str:
+    return ", ".join(names[:max_items]) + (
+        f" and {len(names) - max_items} more" if len(names) > max_items else ""
+    )

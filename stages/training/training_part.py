@@ -71,13 +71,13 @@ def training_footage(ctx: Context) -> Footage:
         tracklets, crops, called = as_labelled(tracklets, crops, ctx.read(CAMERA_LABELS))
     # A stage that did not declare the site must not depend on it: it gets one that says nothing.
     site = ctx.sources.get("site") or without_file([])
-    judged = ctx.sources.get("judged") or ()
+    annotated = ctx.sources.get("annotations") or ()
     feet = None
     if site.needs_feet:
         boxes = ctx.read(BOXES)
         own = boxes.assign(tracklet_id=boxes.tracklet_id.map(lambda t: called.get(t, t)))
         feet = feet_of(site, tracklets, own)
-    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), judged=judged, feet=feet)
+    return Footage(tracklets, crops, site, clock_std_s(ctx.read(VIDEOS)), annotated=annotated, feet=feet)
 
 
 def training_images(ctx: Context, footage: Footage, network: object) -> CropStore:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stages.association.evidence import Matches, appearance_matches, background, surprise
+from stages.association.evidence import Matches, appearance_matches, background, z_score
 from stages.association.pairing import euclidean_distances
 
 Floats = npt.NDArray[np.floating]
@@ -28,7 +28,7 @@ def time_fitting_matches(
         features: (T, D) L2-normalised, one per tracklet; camera: (T,).
         log_prior: (T, T) with peak 0; possible: (T, T) False for pairs that certainly are two persons.
     """
-    s = surprise(log_prior)
+    s = z_score(log_prior)
     distance = np.where(possible, euclidean_distances(features, features), np.inf)
     return appearance_matches(distance, s, background(s, camera), camera)
 

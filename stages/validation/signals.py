@@ -70,7 +70,7 @@ def unseen(
     tracklets: pd.DataFrame,
     crops: pd.DataFrame,
     boxes: pd.DataFrame,
-    most: int,
+    max_items: int,
     site: Site,
     clock_std_s: Mapping[str, float],
 ) -> Unseen:
@@ -81,7 +81,7 @@ def unseen(
     from stages.association.time_prior import dense_prior
 
     own = tracklets[tracklets.tracklet_id.isin(crops.tracklet_id)].sort_values(["t_start_us", "tracklet_id"])
-    own = own[evenly(pd.Series(0, own.index), most)].sort_values("tracklet_id", ignore_index=True)
+    own = own[evenly(pd.Series(0, own.index), max_items)].sort_values("tracklet_id", ignore_index=True)
     crops = crops[crops.tracklet_id.isin(own.tracklet_id)].reset_index(drop=True)
     index = np.searchsorted(own.tracklet_id.to_numpy(str), crops.tracklet_id.to_numpy(str))
     return Unseen(own, crops, index, dense_prior(site, own, clock_std_s, feet_of(site, own, boxes)))
@@ -145,11 +145,11 @@ def time_lift(
             scale = float(d[np.isfinite(d)].std()) / sharpness
             weight = np.exp(-(d - d.min(1, keepdims=True)) / max(scale, 1e-9))
             chosen = (weight * r).sum(1) / weight.sum(1)
-            gain, most = chosen - r.mean(1), r.max(1) - r.mean(1)
+            gain, max_items = chosen - r.mean(1), r.max(1) - r.mean(1)
             gained[rows] += gain
-            gainable[rows] += most
+            gainable[rows] += max_items
             sums = links.setdefault(" – ".join(sorted((str(a), str(b)))), [0.0, 0.0, 0.0])
-            sums[:] = [sums[0] + gain.sum(), sums[1] + most.sum(), sums[2] + len(rows)]
+            sums[:] = [sums[0] + gain.sum(), sums[1] + max_items.sum(), sums[2] + len(rows)]
     told = gainable > _TELLING
     of_links = {link: g / m for link, (g, m, n) in sorted(links.items()) if n >= 10 and m > _TELLING * n}
     return np.where(told, gained / np.maximum(gainable, 1e-9), np.nan), of_links
@@ -257,9 +257,9 @@ def camera_values(
 
 def groups(world: Unseen, means: Floats, parts: Halves) -> npt.NDArray[np.int64]:
     """(T,) group of each tracklet, as `identify` makes them at its defaults; means, parts: from `describe`."""
-    from stages.association.grouping import GroupingConfig, identify, weigh
+    from stages.association.grouping import GroupingConfig, identify, score_pairs
 
     config = GroupingConfig.model_validate({})
-    evidence = weigh(means, parts, world.tracklets, world.prior, config)
+    evidence = score_pairs(means, parts, world.tracklets, world.prior, config)
     label = identify(world.tracklets, evidence.log_odds).set_index("tracklet_id").identity
     return label[world.tracklets.tracklet_id].to_numpy(np.int64) - 1

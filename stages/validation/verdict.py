@@ -19,11 +19,11 @@ WITNESSES = {
 
 def values(label_free: Mapping[str, Any], signal: str) -> tuple[float | None, float | None]:
     """(start, final) of one signal; None where it could not be read."""
-    states = label_free.get("states") or []
-    if not states:
+    checkpoints = label_free.get("checkpoints") or []
+    if not checkpoints:
         return None, None
-    by_name = {s["state"]: s.get(signal) for s in states}
-    return states[0].get(signal), by_name.get(label_free.get("final_state"))
+    by_name = {s["checkpoint"]: s.get(signal) for s in checkpoints}
+    return checkpoints[0].get(signal), by_name.get(label_free.get("final_checkpoint"))
 
 
 def verdict(label_free: Mapping[str, Any]) -> str:
@@ -35,7 +35,7 @@ def verdict(label_free: Mapping[str, Any]) -> str:
             "Whether the model got better cannot be said: the held-out time has too few long tracklets for any signal that "
             "needs no truth."
         )
-    if label_free.get("final_state") == label_free["states"][0]["state"]:
+    if label_free.get("final_checkpoint") == label_free["checkpoints"][0]["checkpoint"]:
         return f"The model is the start itself: no training on this footage made it better.{_weakest(label_free)}"
     low, high = intervals[read[0]]
     said = _said(label_free, read[0])

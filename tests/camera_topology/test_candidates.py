@@ -13,11 +13,11 @@ import camera_topology.nearest as nearest
 from camera_topology.candidates import (
     Pairs,
     linked_pairs,
-    linked_ways,
     nearest_in_window,
     neighbour_pairs,
+    reachable_camera_pairs,
+    reachable_links,
     reachable_pairs,
-    reachable_ways,
     reentry_pairs,
 )
 from camera_topology.prior import pair_prior
@@ -37,11 +37,11 @@ class World(NamedTuple):
     start: np.ndarray
     end: np.ndarray
     clocks: dict[str, float] | None
-    sigma_share: float | None = 0.7
+    sigma_fraction: float | None = 0.7
 
     @property
     def options(self) -> Any:
-        return {"clock_std_s": self.clocks, "sigma_share": self.sigma_share}
+        return {"clock_std_s": self.clocks, "sigma_fraction": self.sigma_fraction}
 
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.camera, self.start, self.end
@@ -176,12 +176,12 @@ def check_values(w: World, found: Pairs) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_log_normal_windows_are_wide_enough(seed: int) -> None:
-    w = world(seed)._replace(sigma_share=None)
+    w = world(seed)._replace(sigma_fraction=None)
     found = whole(linked_pairs(w.site, *w.columns(), **w.options))
     check_values(w, found)
     wanted = expected(w, True)
     assert wanted <= as_set(found)
-    ways = {(way.from_, way.to): way for way in linked_ways(w.site, IDS, **w.options)}
+    ways = {(way.from_, way.to): way for way in reachable_links(w.site, IDS, **w.options)}
     times_s = prior_of(w, found.i, found.j).transit_time_s
     for i, j, time_s, log_prior in zip(found.i, found.j, times_s, found.log_prior, strict=True):
         way = ways[w.camera[i], w.camera[j]]
@@ -201,7 +201,7 @@ def test_what_is_left_out_is_at_the_floor_or_the_ways_constant_or_impossible(see
     w = world(seed)
     i, j, prior = every_pair(w)
     kept = as_set(whole(reachable_pairs(w.site, *w.columns(), **w.options)))
-    beyond = {(way.from_, way.to): way.log_prior_beyond for way in reachable_ways(w.site, IDS, **w.options)}  # fmt: skip
+    beyond = {(way.from_, way.to): way.log_prior_beyond for way in reachable_camera_pairs(w.site, IDS, **w.options)}  # fmt: skip
     for a, b, gate, log_prior in zip(i, j, prior.gate, prior.log_prior, strict=True):
         if gate and (a, b) not in kept:
             assert log_prior in (LOG_FLOOR, beyond.get((w.camera[a], w.camera[b])))
@@ -210,7 +210,7 @@ def test_what_is_left_out_is_at_the_floor_or_the_ways_constant_or_impossible(see
 def test_a_way_of_unknown_time_has_its_constant_beyond() -> None:
     links = [{"from": "A", "to": b, "relation": "reachable", "weight": w} for b, w in (("B", 5), ("C", 20))]
     site = Site(SiteFile.model_validate({"cameras": [{"id": c} for c in IDS], "links": links}))
-    ways = {(way.from_, way.to): way for way in linked_ways(site, IDS)}
+    ways = {(way.from_, way.to): way for way in reachable_links(site, IDS)}
     start = T0 - 3600 * S + np.array([0, 950, 850]) * S
     found = values(whole(linked_pairs(site, list("ABB"), start, start)))
     assert found == {(0, 2): (True, pytest.approx(np.log(1 / 4)))}
@@ -249,7 +249,7 @@ def test_histograms(times: dict[str, list[float]], std_s: float) -> None:
     }
     found = whole(linked_pairs(site, *w.columns(), **w.options))
     assert len(wanted) > 10 and wanted <= as_set(found)
-    (way,) = linked_ways(site, IDS, **w.options)
+    (way,) = reachable_links(site, IDS, **w.options)
     time_s = prior_of(w, found.i, found.j).transit_time_s
     assert (time_s >= way.low_s).all() and (time_s <= way.high_s).all()
     assert (found.log_prior == prior_of(w, found.i, found.j).log_prior.astype(np.float32)).all()
@@ -261,7 +261,7 @@ def test_windows_are_as_narrow_as_the_prior_allows() -> None:
     links: list[dict[str, Any]] = [{"from": "A", "to": b, "transit_s": t} for b, t in times.items()]
     links += [{"from": "A", "to": "E", "distance_m": 50}, {"from": "B", "to": "C", "relation": "overlap"}]
     site = Site(SiteFile.model_validate({"cameras": [{"id": c} for c in IDS], "links": links}))
-    ways = {(w.from_, w.to): w for w in reachable_ways(site, IDS, clock_std_s={"A": 3.0, "B": 4.0})}
+    ways = {(w.from_, w.to): w for w in reachable_camera_pairs(site, IDS, clock_std_s={"A": 3.0, "B": 4.0})}
 
     def at(a: str, b: str, time_s: float) -> Any:
         start = np.array([T0 - 7200 * S])
@@ -431,14 +431,14 @@ def test_of_equals_the_first_rows(
     monkeypatch.setattr(nearest, "_FIRST_TILE", first_tile)
     _, camera, start, end = crowd(seed, 60)
     rng = np.random.default_rng(seed)
-    looks = np.eye(4)[rng.integers(0, 4, 60)] * rng.choice([0, 1, 2, 0.5], (60, 1))
-    rows, similarity = nearest_in_window(looks, camera, start, end, window_s=300, k=k)
-    wanted, similar = naive_nearest(looks, camera, start, end, 300, k)
+    appearance = np.eye(4)[rng.integers(0, 4, 60)] * rng.choice([0, 1, 2, 0.5], (60, 1))
+    rows, similarity = nearest_in_window(appearance, camera, start, end, window_s=300, k=k)
+    wanted, similar = naive_nearest(appearance, camera, start, end, 300, k)
     assert (rows == wanted).all() and (similarity == similar).all()
     new = rng.permutation(60)
-    _, mixed = nearest_in_window(looks[new], camera[new], start[new], end[new], window_s=300, k=k)
+    _, mixed = nearest_in_window(appearance[new], camera[new], start[new], end[new], window_s=300, k=k)
     assert (mixed == similarity[new]).all()
-    later = nearest_in_window(looks, camera, start + 10**15, end + 10**15, window_s=300, k=k)
+    later = nearest_in_window(appearance, camera, start + 10**15, end + 10**15, window_s=300, k=k)
     assert (later[0] == rows).all()
 
 

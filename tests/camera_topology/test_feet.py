@@ -272,7 +272,7 @@ def test_another_door_is_as_good_as_no_link(unlisted: str, gate: bool, log_prior
     }
     prior, _, _ = priors(site_of(**far), tracklets, boxes)
     assert prior.gate[0] == gate and prior.log_prior[0] == prior.log_time[0] == log_prior
-    assert prior.ruled_out[0] == prior.told[0] == (not gate)
+    assert prior.ruled_out[0] == prior.has_prior[0] == (not gate)
 
 
 def test_an_overlap_said_one_way_is_one_both_ways() -> None:
@@ -286,4 +286,4 @@ def test_an_overlap_said_one_way_is_one_both_ways() -> None:
     for where, table in ((one_way, tracklets), (one_way, tracklets[::-1].reset_index(drop=True))):
         prior, a, b = priors(where, table, boxes)
         across = table.camera_id.to_numpy()[a] != table.camera_id.to_numpy()[b]
-        assert prior.told[across].all()
+        assert prior.has_prior[across].all()

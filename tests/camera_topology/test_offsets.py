@@ -137,7 +137,7 @@ def test_walks_both_ways_tell_the_clock_exactly() -> None:
     found = clock_offsets(walks_of(rows), "a")
     assert found.ahead_s == pytest.approx({"a": 0.0, "b": 5.0, "c": -2.0}, abs=1e-3)
     assert found.walk_s == pytest.approx({("a", "b"): 30.0, ("b", "c"): 20.0}, abs=1e-3)
-    assert found.wrong() == ["b", "c"] and found.wrong_share < 0.05
+    assert found.wrong() == ["b", "c"] and found.wrong_fraction < 0.05
     assert found.drifting() == [] and found.rate == pytest.approx({"a": 0, "b": 0, "c": 0}, abs=1e-9), (
         "no time is given"
     )

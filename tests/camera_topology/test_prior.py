@@ -67,7 +67,7 @@ def test_limits_of_the_gaussian() -> None:
     assert one(site(), "A", (0, 100), "B", (9000, 9001)).log_prior[0] == LOG_FLOOR == math.log(1e-4)
     near = one(site(), "A", (0, 1), "E", (9, 10), clock_std_s={"A": 0.0, "E": 0.0})
     assert near.log_prior[0] == pytest.approx(naive(8, 8, 5.6))
-    tight = one(site(), "A", (0, 100), "B", (150, 200), sigma_share=0.01, sigma_floor_s=5.0)
+    tight = one(site(), "A", (0, 100), "B", (150, 200), sigma_fraction=0.01, sigma_floor_s=5.0)
     assert tight.log_prior[0] == pytest.approx(naive(50, 40, 5)), "the floor holds"
 
 
@@ -159,9 +159,9 @@ def test_log_normal_prior_leans_to_the_slow_side_and_the_file_may_ask_for_it() -
         return float(one(site(), "A", (0, 100), "B", (100 + dt, 700), **options).log_prior[0])
 
     assert at(40 - 15) == at(40 + 15), "TASTR's is symmetric"
-    assert at(40 + 15, sigma_share=None) > at(40 - 15, sigma_share=None) + 0.5
-    assert at(500, sigma_share=None) == LOG_FLOOR
-    explicit = one(site(), "B", (0, 10), "C", (44, 50), sigma_share=None)
+    assert at(40 + 15, sigma_fraction=None) > at(40 - 15, sigma_fraction=None) + 0.5
+    assert at(500, sigma_fraction=None) == LOG_FLOOR
+    explicit = one(site(), "B", (0, 10), "C", (44, 50), sigma_fraction=None)
     assert explicit.log_prior[0] == pytest.approx(naive(34, 30, 4)), "what is declared stays"
 
 
@@ -326,17 +326,17 @@ def test_nobody_is_joined_across_days_unless_asked_or_the_day_is_unknown() -> No
 def test_no_pair_at_all() -> None:
     none = np.zeros(0, np.int64)
     found = pair_prior(site(), [], none, none, [], none, none)
-    assert len(found.gate) == len(found.log_prior) == len(found.told) == 0
+    assert len(found.gate) == len(found.log_prior) == len(found.has_prior) == 0
 
 
 def test_what_the_file_tells_of_a_pair() -> None:
-    def told(a: str, b: str, **defaults: str) -> bool:
-        return bool(one(site(**defaults), a, (0, 10), b, (60, 70)).told[0])
+    def has_prior(a: str, b: str, **defaults: str) -> bool:
+        return bool(one(site(**defaults), a, (0, 10), b, (60, 70)).has_prior[0])
 
-    assert told("A", "B") and told("A", "D") and told("B", "C")
-    assert not told("A", "C"), "of overlapping views the place tells, not the time"
-    assert not told("C", "D") and not told("C", "D", unlisted_pairs="allow")
-    assert told("C", "D", unlisted_pairs="forbid")
+    assert has_prior("A", "B") and has_prior("A", "D") and has_prior("B", "C")
+    assert not has_prior("A", "C"), "of overlapping views the place tells, not the time"
+    assert not has_prior("C", "D") and not has_prior("C", "D", unlisted_pairs="allow")
+    assert has_prior("C", "D", unlisted_pairs="forbid")
 
 
 def test_seen_for_the_same_time_a_and_b_are_still_alike() -> None:

@@ -87,9 +87,9 @@ def test_p5_an_edited_mask_runs_from_track(site: Path, run: Path, tmp_path: Path
     edited.write_text(text.replace("id: east,", "id: east, mask: m.png,"))
     said = pipeline("plan", *words, "--topology", edited, "--until", "crop").stdout
     assert said.splitlines()[0].split() == ["track", "site.view", "changed"]
-    before = {p.name for p in (run / "pieces" / "track").iterdir()}
+    before = {p.name for p in (run / "shard_cache" / "track").iterdir()}
     pipeline("run", *words, "--topology", edited, "--until", "crop")
-    assert len({p.name for p in (run / "pieces" / "track").iterdir()} - before) == 1
+    assert len({p.name for p in (run / "shard_cache" / "track").iterdir()} - before) == 1
     mask[:, :100] = 0
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     said = pipeline("run", *words, "--topology", edited, "--until", "crop").stdout

@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.crops import covered_share, crop_quality, cut_boxes, inside_share, read_crop, read_jpeg, sharpness
+from data.crops import (
+    covered_fraction,
+    crop_quality,
+    cut_boxes,
+    inside_fraction,
+    read_crop,
+    read_jpeg,
+    sharpness,
+)
 
 
 class Picture:
@@ -124,21 +132,21 @@ def test_quality_falls_with_each_fault() -> None:
     assert sharpness(crop) == pytest.approx(sharpness(255 - crop), abs=0.01)
 
 
-def test_inside_share() -> None:
+def test_inside_fraction() -> None:
     size = (100, 200)
-    assert inside_share(np.array([50.0, 20.0, 70.0, 70.0]), size) == 1
-    assert inside_share(np.array([-10.0, 20.0, 10.0, 70.0]), size) == pytest.approx(0.5)
-    assert inside_share(np.array([0.0, 20.0, 10.0, 70.0]), size) == pytest.approx(
+    assert inside_fraction(np.array([50.0, 20.0, 70.0, 70.0]), size) == 1
+    assert inside_fraction(np.array([-10.0, 20.0, 10.0, 70.0]), size) == pytest.approx(0.5)
+    assert inside_fraction(np.array([0.0, 20.0, 10.0, 70.0]), size) == pytest.approx(
         0.5
     )  # 10 wide, 20 would be whole
-    assert inside_share(np.array([50.0, 75.0, 70.0, 100.0]), size) == pytest.approx(
+    assert inside_fraction(np.array([50.0, 75.0, 70.0, 100.0]), size) == pytest.approx(
         0.5
     )  # legs below the frame
-    assert inside_share(np.array([300.0, 20.0, 320.0, 70.0]), size) == 0
+    assert inside_fraction(np.array([300.0, 20.0, 320.0, 70.0]), size) == 0
 
 
 def test_the_nearer_person_covers_the_farther_and_not_itself() -> None:
     behind, front = [0.0, 0.0, 10.0, 10.0], [5.0, 2.0, 15.0, 12.0]
     both = np.array([behind, front])
-    np.testing.assert_allclose(covered_share(both, both), [0.4, 0.0])
-    assert covered_share(both, np.zeros((0, 4))).tolist() == [0, 0]
+    np.testing.assert_allclose(covered_fraction(both, both), [0.4, 0.0])
+    assert covered_fraction(both, np.zeros((0, 4))).tolist() == [0, 0]

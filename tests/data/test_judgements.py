@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.pair_annotations import Judgement, answer, links, read, undo
+from data.pair_annotations import PairAnnotation, answer, links, read, undo
 from pipeline.errors import UserError
 
 
-def said(kind: str, a: str, b: str, what: str) -> Judgement:
-    return Judgement(kind, a, b, what)
+def said(kind: str, a: str, b: str, what: str) -> PairAnnotation:
+    return PairAnnotation(kind, a, b, what)
 
 
 def test_answers_stand_until_they_are_taken_back(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_undo_is_a_stack(steps: list[tuple[str, int, str] | None]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.jsonl"
-        stack: list[Judgement] = []
+        stack: list[PairAnnotation] = []
         for step in steps:
             if step is None:
                 assert undo(path) == bool(stack)
@@ -83,8 +83,8 @@ def test_a_torn_last_line_costs_nothing_else(tmp_path: Path) -> None:
 )
 def test_no_other_answers_are_taken(tmp_path: Path, wrong: tuple[str, str, str, str]) -> None:
     with pytest.raises(ValueError, match="no judgement"):
-        answer(tmp_path / "x", Judgement(*wrong))
+        answer(tmp_path / "x", PairAnnotation(*wrong))
     path = tmp_path / "by-hand"
-    path.write_text(json.dumps(Judgement(*wrong)._asdict()) + "\n\n")
+    path.write_text(json.dumps(PairAnnotation(*wrong)._asdict()) + "\n\n")
     with pytest.raises(UserError, match="line 1 is no answer"):
         read(path)

@@ -16,7 +16,7 @@ import pytest
 
 from data import pair_annotations
 from data.datasets.mot import read_mot
-from data.pair_annotations import Judgement
+from data.pair_annotations import PairAnnotation
 from data.spreadsheet import cell
 from pipeline.manifests import BOXES, TRACKLETS, VIDEOS
 from stages.annotation.server import PAGE, Session, export, server
@@ -66,7 +66,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             facts = json.loads(receipt.read_text())
             told = {"settings": {"speed": name}, "sources": {"detector": name}}
             receipt.write_text(
-                json.dumps({**facts, "host": name, "notes": {name: name}, "fingerprint": told})
+                json.dumps({**facts, "host": name, "metadata": {name: name}, "fingerprint": told})
             )
         site = context.sources["site"]
         named = site.facts.model_copy(update={"site": site.facts.site.model_copy(update={"name": name})})
@@ -171,7 +171,7 @@ def test_plain_cells_stay_as_they_are() -> None:
 
 
 def test_exported_answers_hold_no_formula(tmp_path: Path) -> None:
-    pair_annotations.answer(tmp_path / "answers.jsonl", Judgement("link", "=a", "=b", "same"))
+    pair_annotations.answer(tmp_path / "answers.jsonl", PairAnnotation("link", "=a", "=b", "same"))
     export(tmp_path / "answers.jsonl", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().splitlines()[1] == "link,'=a,'=b,same"
 

@@ -5,12 +5,12 @@ from pydantic import Field
 
 from pipeline import config, yaml_text
 from pipeline.errors import UserError
-from pipeline.stage import Settings, how, what_settings
+from pipeline.stage import Settings, runtime_only, what_settings
 
 
 class TrackConfig(Settings):
     max_gap_s: float = Field(2.0, gt=0, description="longest gap")
-    workers: int = how(2, description="processes")
+    workers: int = runtime_only(2, description="processes")
 
 
 SECTIONS = {"track": TrackConfig, "run": config.RunSettings}

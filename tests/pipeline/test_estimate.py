@@ -17,7 +17,7 @@ def past_run(root, name, hours, seconds, device="cpu"):
     for node, value in seconds.items():
         place = root / name / (node if "@" not in node else f"train/weave/round-{node[-1]}")
         place.mkdir(parents=True, exist_ok=True)
-        whole = {"fingerprint": {}, "outputs": {}, "sources_digest": "", "notes": {}}
+        whole = {"fingerprint": {}, "outputs": {}, "sources_digest": "", "metadata": {}}
         receipt = {"node": node, "seconds": value, "device": device, **whole}
         (place / "receipt.json").write_text(json.dumps(receipt))
     return root / name

@@ -160,7 +160,7 @@ def people_shown(run, pids):
 
 def test_a_purged_person_stays_away(run, capsys):
     assert people_shown(run, (1, *GONE)) == {1, *GONE}
-    shards = {p.name for p in (run / "pieces" / "crop").iterdir() if p.is_dir()}
+    shards = {p.name for p in (run / "shard_cache" / "crop").iterdir() if p.is_dir()}
     numbers = numbers_of(run, GONE[:1])
     command(run, *numbers)
     said = capsys.readouterr().out
@@ -168,7 +168,7 @@ def test_a_purged_person_stays_away(run, capsys):
         f"person {numbers[0]}: 2 tracklets in 2 cameras, 2026-03-01 08:00:08" in said
         and "learnt from them" in said
     )
-    left = {p.name for p in (run / "pieces" / "crop").iterdir()}
+    left = {p.name for p in (run / "shard_cache" / "crop").iterdir()}
     assert left < shards and len(left) == 2  # of the other two recordings
     assert not (run / "features").exists() and not (run / "export" / "gallery.faiss").exists()
     command(run, *numbers)  # after a kill, say

@@ -13,7 +13,7 @@ def write(path, node, **more):
         "outputs": {},
         "seconds": 1.0,
         "sources_digest": "",
-        "notes": {},
+        "metadata": {},
     }
     path.write_text(json.dumps(whole | more))
 
@@ -36,7 +36,7 @@ def test_a_damaged_receipt_is_none(tmp_path):
     assert receipts.read(path) is None
     write(path, "track", files=["a.parquet"])
     assert receipts.read(path)["node"] == "track"
-    for more in ({"files": [1]}, {"notes": []}, {"outputs": None}):
+    for more in ({"files": [1]}, {"metadata": []}, {"outputs": None}):
         write(path, "track", **more)
         assert receipts.read(path) is None
     path.write_text("[" * 100_000)

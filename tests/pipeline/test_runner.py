@@ -11,7 +11,7 @@ from pipeline.graph import Node
 from pipeline.runner import Runner, differences
 from pipeline.schema import Column, Manifest, ManifestError
 from pipeline.shards import Shard
-from pipeline.stage import Settings, Stage, how
+from pipeline.stage import Settings, Stage, runtime_only
 
 NUMBERS = Manifest("numbers", 1, "Numbers.", (Column("n", pa.int64(), "a number"),), ("n",))
 SUMS = Manifest("sums", 1, "Sums.", (Column("total", pa.int64(), "their sum"),), ("total",))
@@ -19,7 +19,7 @@ SUMS = Manifest("sums", 1, "Sums.", (Column("total", pa.int64(), "their sum"),),
 
 class MakeConfig(Settings):
     count: int = Field(3, description="how many")
-    noise: int = how(0, description="changes nothing")
+    noise: int = runtime_only(0, description="changes nothing")
 
 
 class AddConfig(Settings):

@@ -64,7 +64,7 @@ class Chain:
         context = Context(
             settings=stage.config(**settings), run_dir=self.folder, out=out, seed=0, device="cpu",
             sources={"detector": self.folder / "detections", "site": without_file([])}, inputs=self.have,
-            outputs={m.name: m for m in stage.outputs}, piece_parts={"stage": name, "settings": settings},
+            outputs={m.name: m for m in stage.outputs}, shard_key_parts={"stage": name, "settings": settings},
         )  # fmt: skip
         stage.run(context)
         for manifest in stage.outputs:
@@ -147,13 +147,13 @@ def test_nothing_large_enough_is_one_sentence(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize(("n", "most"), [(1, 60), (7, 3), (100, 60), (61, 60), (300, 1), (10, 10)])
-def test_choice_is_spread_evenly_with_both_ends(n: int, most: int) -> None:
+def test_choice_is_spread_evenly_with_both_ends(n: int, max_items: int) -> None:
     boxes = pd.DataFrame(
         {"tracklet_id": "a", "video_id": "v", "frame": range(n), "t_utc_us": np.arange(n) * 200_000}
     )
-    chosen = choose(boxes.sample(frac=1, random_state=0), 5.0, most)
-    assert len(chosen) == min(n, most)
-    if most > 1:
+    chosen = choose(boxes.sample(frac=1, random_state=0), 5.0, max_items)
+    assert len(chosen) == min(n, max_items)
+    if max_items > 1:
         assert chosen.frame.iloc[0] == 0 and chosen.frame.iloc[-1] == n - 1
         steps = np.diff(chosen.frame)
         assert len(steps) == 0 or steps.max() - steps.min() <= 1

@@ -54,7 +54,7 @@ def context(
         sources=sources,
         inputs={m.name: paths for m, paths in tables.items()},
         outputs={m.name: m for m in stage.outputs},
-        piece_parts={
+        shard_key_parts={
             "stage": stage.name,
             "settings": settings,
             "sources": {k: str(v) for k, v in sources.items()},
@@ -261,7 +261,7 @@ def evaluated(
         "seed": 0,
         "device": "cpu",
     }
-    ctx = context(evaluate.STAGE, run, sources, tables, own_crops=6, truth_crops=2)
+    ctx = context(evaluate.STAGE, run, sources, tables, tracklet_crops=6, truth_crops=2)
     evaluate.run(ctx)
     return json.loads((ctx.out / "metrics.json").read_text()), ctx.out
 
@@ -294,7 +294,7 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
     assert found["identities"] == {
         "idf1": pytest.approx(8 / 9), "hota": pytest.approx((0.8 * 0.875) ** 0.5), "pair_precision": 1, "pair_recall": 1,
     }  # fmt: skip
-    assert found["final_state"] == "round-1" and found["reid"]["final"] == {
+    assert found["final_checkpoint"] == "round-1" and found["reid"]["final"] == {
         k: v for k, v in found["reid"]["rounds"][1].items() if k != "round"
     }
     # Two people seen by both cameras, so each pair of cameras is asked twice.
@@ -305,11 +305,14 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
     # Person 5 has no tracklet in cam2: that query is missed, and the one in cam1 has nothing to find.
     assert found["reid"]["end_to_end"]["missed_queries"] == 2 and found["reid"]["end_to_end"]["rank1"] <= 0.5
     free = found["label_free"]
-    assert free["tracklets"] == 5 and free["final_state"] == "round-1"
-    assert [s["state"] for s in free["states"]] == ["start", "round-0", "round-1"]
-    assert all(0 <= s["split_halves"] <= 1 and 0 <= s["cycle"] <= 1 for s in free["states"])
+    assert free["tracklets"] == 5 and free["final_checkpoint"] == "round-1"
+    assert [s["checkpoint"] for s in free["checkpoints"]] == ["start", "round-0", "round-1"]
+    assert all(0 <= s["split_halves"] <= 1 and 0 <= s["cycle"] <= 1 for s in free["checkpoints"])
     # Three at once in one camera: the neighbour in the own camera is certainly somebody else.
-    assert free["states"][0]["possible_neighbour"] is not None and free["states"][0]["stability"] is None
+    assert (
+        free["checkpoints"][0]["possible_neighbour"] is not None
+        and free["checkpoints"][0]["stability"] is None
+    )
     assert free["final_minus_start"]["split_halves"][0] <= free["final_minus_start"]["split_halves"][1]
     confused = schema.read(CONFUSIONS, out / CONFUSIONS.file)
     wrong = schema.read(RANKINGS, out / RANKINGS.file).query("state == 'final' and first_match_rank > 0")
@@ -321,7 +324,7 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
         assert rows.pid["match"] == rows.pid["query"] != rows.pid["answer"]
         assert rows.camera_id["query"] not in (rows.camera_id["match"], rows.camera_id["answer"])
     rankings = schema.read(RANKINGS, out / RANKINGS.file)
-    assert set(rankings.state) == {"start", "round-0", "round-1", "final", "end_to_end"}
+    assert set(rankings.checkpoint) == {"start", "round-0", "round-1", "final", "end_to_end"}
     assert set(rankings.query_id) == {"cam1/4", "cam2/4", "cam1/5", "cam2/5"}
 
 
@@ -334,7 +337,7 @@ def test_evaluate_without_truth_measures_what_needs_none(
         PEOPLE: [save(PEOPLE, PEOPLE.empty(), tmp_path)],
     }
     found, out = evaluated(site / "run", tables)
-    assert found["label_free"]["states"][-1]["split_halves"] is not None
+    assert found["label_free"]["checkpoints"][-1]["split_halves"] is not None
     assert found["people"]["test"] is None and found["association"]["precision"] is None
     assert set(found["reid"]["final"].values()) == {None}
     assert schema.read(RANKINGS, out / RANKINGS.file).empty
@@ -345,7 +348,7 @@ def test_evaluate_where_nothing_is_held_out(site: Path, tables: dict[Manifest, l
     truth_of(site, site / "gt", (end, end))
     found, _ = evaluated(site / "run", tables, (end, end))
     truth_of(site, site / "gt")
-    assert found["label_free"]["states"] == [] and found["label_free"]["tracklets"] == 0
+    assert found["label_free"]["checkpoints"] == [] and found["label_free"]["tracklets"] == 0
     assert found["people"] == {"train": 6, "test": 0, "both": 0, "distractors": 0, "queries": 0}
     assert found["identities"]["idf1"] is None and found["detection"]["recall"] == 1
 

@@ -72,12 +72,14 @@ def test_a_wrong_file_is_noticed(network, images, tmp_path):
 def test_probability_of_known_distributions():
     """Distances drawn from the very distributions: predicted and true shares agree."""
     rng = np.random.default_rng(0)
-    looks, n = Appearance(0.6, 1.1, 0.15), 400_000
+    appearance, n = Appearance(0.6, 1.1, 0.15), 400_000
     same = rng.random(n) < 0.05
     distance = np.where(
-        same, rng.normal(looks.same, looks.deviation, n), rng.normal(looks.different, looks.deviation, n)
+        same,
+        rng.normal(appearance.same, appearance.deviation, n),
+        rng.normal(appearance.different, appearance.deviation, n),
     )
-    calibration = Calibration(looks, 0.05)
+    calibration = Calibration(appearance, 0.05)
     probability = calibration.probability(1 - distance**2 / 2)
     assert probability.max() == 0.9  # more is not promised
     for predicted, true, count in reliability(probability, same)[:-2]:

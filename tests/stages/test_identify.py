@@ -15,9 +15,9 @@ from stages.association.evidence import (
     camera_centres,
     centred,
     pair_evidence,
-    surprise,
+    z_score,
 )
-from stages.association.grouping import confidences, identify, weigh
+from stages.association.grouping import confidences, identify, score_pairs
 from stages.association.pairing import first_member_labels
 from stages.association.time_prior import TimePrior
 from stages.identify import IdentifyConfig, write_files
@@ -82,7 +82,9 @@ def pair_f1(labels, pid):
 
 def identities_of(world, config=None):
     _, tracklets, features, halves, log_prior, possible = world
-    evidence = weigh(features, halves, tracklets, prior_of(log_prior, possible), config or IdentifyConfig())
+    evidence = score_pairs(
+        features, halves, tracklets, prior_of(log_prior, possible), config or IdentifyConfig()
+    )
     found = identify(tracklets, evidence.log_odds)
     return found.set_index("tracklet_id").loc[tracklets.tracklet_id]
 
@@ -133,13 +135,13 @@ def test_renumbering_changes_nothing_and_the_impossible_is_never_joined(seed):
     n = len(tracklets)
     barred = np.triu(rng.random((n, n)) < 0.2, 1)
     possible = possible & ~(barred | barred.T)
-    evidence = weigh(features, halves, tracklets, prior_of(log_prior, possible), IdentifyConfig())
+    evidence = score_pairs(features, halves, tracklets, prior_of(log_prior, possible), IdentifyConfig())
     found = identify(tracklets, evidence.log_odds)
     label = found.set_index("tracklet_id").identity.loc[tracklets.tracklet_id].to_numpy()
     same = (label[:, None] == label[None]) & ~np.eye(n, dtype=bool)
     assert possible[same].all()
     new = rng.permutation(n)
-    again = weigh(
+    again = score_pairs(
         features[new], (halves[0][new], halves[1][new], np.arange(n)), tracklets.iloc[new].reset_index(drop=True),
         prior_of(log_prior[np.ix_(new, new)], possible[np.ix_(new, new)]), IdentifyConfig(),
     )  # fmt: skip
@@ -152,7 +154,7 @@ def test_few_tracklets(n, tmp_path):
     _, tracklets, features, halves, log_prior, possible = walkway(0)
     halves = (halves[0][:n], halves[1][:n], np.arange(n))
     few = tracklets.iloc[:n].reset_index(drop=True)
-    evidence = weigh(
+    evidence = score_pairs(
         features[:n], halves, few, prior_of(log_prior[:n, :n], possible[:n, :n]), IdentifyConfig()
     )
     found = identify(few, evidence.log_odds)
@@ -170,8 +172,8 @@ def test_one_person_in_two_cameras_is_one_and_a_companion_is_not():
     # lab-two-views in small: the man of the first view is one of the two people of the second.
     rng = np.random.default_rng(0)
     man, other = unit(np.abs(rng.normal(size=(2, 64))))
-    looks = unit(np.stack([man, man, other]) + 0.03 * rng.normal(size=(3, 64)))
-    halves = (unit(looks + 0.01 * rng.normal(size=looks.shape)), looks, np.arange(3))
+    appearance = unit(np.stack([man, man, other]) + 0.03 * rng.normal(size=(3, 64)))
+    halves = (unit(appearance + 0.01 * rng.normal(size=appearance.shape)), appearance, np.arange(3))
     tracklets = pd.DataFrame(
         {
             "tracklet_id": list("abc"),
@@ -182,7 +184,9 @@ def test_one_person_in_two_cameras_is_one_and_a_companion_is_not():
     )
     possible = np.ones((3, 3), bool)
     possible[1, 2] = possible[2, 1] = False
-    evidence = weigh(looks, halves, tracklets, prior_of(np.zeros((3, 3)), possible), IdentifyConfig())
+    evidence = score_pairs(
+        appearance, halves, tracklets, prior_of(np.zeros((3, 3)), possible), IdentifyConfig()
+    )
     assert identify(tracklets, evidence.log_odds).identity.tolist() == [1, 1, 2]
 
 
@@ -218,16 +222,16 @@ def test_confidence_is_high_inside_and_low_between():
 
 def test_surprise_of_a_gaussian_is_its_deviations():
     z = np.array([0.0, 0.5, 2.0])
-    assert np.allclose(surprise(-0.5 * z**2), z)
-    assert surprise(np.array([0.3]))[0] == 0
+    assert np.allclose(z_score(-0.5 * z**2), z)
+    assert z_score(np.array([0.3]))[0] == 0
 
 
 def test_appearance_log_odds_equal_two_normal_densities():
     from scipy.stats import norm
 
-    looks = Appearance(0.6, 0.9, 0.1)
+    appearance = Appearance(0.6, 0.9, 0.1)
     d = np.array([0.5, 0.75, 1.0])
-    assert np.allclose(looks.log_odds(d), norm.logpdf(d, 0.6, 0.1) - norm.logpdf(d, 0.9, 0.1))
+    assert np.allclose(appearance.log_odds(d), norm.logpdf(d, 0.6, 0.1) - norm.logpdf(d, 0.9, 0.1))
 
 
 def test_background_is_a_distribution_over_the_pairs_of_two_cameras():
@@ -447,7 +451,7 @@ def coloured_run(tmp_path, cameras, people=6):
         settings=IdentifyConfig(), run_dir=tmp_path, out=tmp_path / "out", seed=0, device="cpu",
         sources={
             "site": load(site), "cut": (10**15, 10**15), "weights": "random", "backbone": "osnet_x0_25",
-            "image_size": (256, 128), "gallery": None, "judged": [], "seed": 0, "device": "cpu",
+            "image_size": (256, 128), "gallery": None, "annotations": [], "seed": 0, "device": "cpu",
         },
         inputs=inputs, outputs={m.name: m for m in stage.STAGE.outputs},
     )  # fmt: skip
@@ -486,7 +490,7 @@ def test_a_clock_that_was_assumed_says_nothing_by_the_file(tmp_path, monkeypatch
     # What is learned from looks needs no file, and is another matter: test_learned_times.
     monkeypatch.setattr("stages.association.evidence.learned_times", lambda *_: None)
     for prior in (trusted, assumed):
-        evidence = weigh(features, halves, tracklets, prior, IdentifyConfig(centre_cameras=False))
+        evidence = score_pairs(features, halves, tracklets, prior, IdentifyConfig(centre_cameras=False))
         d = np.linalg.norm(features[:, None] - features[None], axis=2)
         time = evidence.log_odds - evidence.across.log_odds(d)
         says = np.ptp(time[pair][np.isfinite(time[pair])]) > 1

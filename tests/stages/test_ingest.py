@@ -37,7 +37,7 @@ def run(tmp: Path, videos: Path, site: Site | None = None, **settings: Any) -> p
     context = Context(
         settings=ingest.IngestConfig(**settings), run_dir=tmp / "run", out=out, seed=0, device="cpu",
         sources={"videos": expand_videos(str(videos)), "site": site or without_file([])},
-        inputs={}, outputs={"videos": VIDEOS}, piece_parts={"stage": "ingest"},
+        inputs={}, outputs={"videos": VIDEOS}, shard_key_parts={"stage": "ingest"},
     )  # fmt: skip
     ingest.run(context)
     return schema.read(VIDEOS, out / VIDEOS.file).set_index("video_id")

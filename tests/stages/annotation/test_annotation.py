@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from data import pair_annotations
-from data.pair_annotations import Judgement
+from data.pair_annotations import PairAnnotation
 from pipeline.__main__ import main
 from pipeline.errors import UserError
 from stages.annotation import questions
 from stages.annotation.server import Session, export, server
-from stages.association.grouping import CERTAIN, identify, obey
+from stages.association.grouping import CERTAIN, apply_constraints, identify
 
 
 def world(n: int = 12, cameras: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -72,7 +72,7 @@ def test_doubtful_pairs_are_the_nearest_to_the_threshold_and_none_of_the_probe()
     log_odds = log_odds + log_odds.T
     log_odds[0, 1] = log_odds[1, 0] = -np.inf
     barred = {("t02", "t03")}
-    found = questions.link_pairs(tracklets, log_odds, 1.0, barred, most=8)
+    found = questions.link_pairs(tracklets, log_odds, 1.0, barred, max_items=8)
     camera = tracklets.camera_id.to_numpy()
     doubt = {
         (f"t{i:02d}", f"t{j:02d}"): abs(log_odds[i, j] - 1)
@@ -90,14 +90,14 @@ def test_doubtful_pairs_are_the_nearest_to_the_threshold_and_none_of_the_probe()
 def test_precision_counts_to_the_first_that_was_not_asked() -> None:
     probe = [("a", "b"), ("a", "c"), ("b", "c"), ("c", "d")]
     answers = [
-        Judgement("probe", "a", "b", "same"),
-        Judgement("link", "a", "c", "different"),
-        Judgement("probe", "b", "c", "unsure"),
+        PairAnnotation("probe", "a", "b", "same"),
+        PairAnnotation("link", "a", "c", "different"),
+        PairAnnotation("probe", "b", "c", "unsure"),
     ]
     found = questions.precision(probe, answers)
     assert (found.right, found.answered, found.unsure) == (1, 2, 1)
     # A pair beyond the first gap was not drawn yet.
-    assert questions.precision(probe, [Judgement("probe", "c", "d", "same")]).answered == 0
+    assert questions.precision(probe, [PairAnnotation("probe", "c", "d", "same")]).answered == 0
 
 
 def test_wilson_s_interval_covers_as_often_as_it_says() -> None:
@@ -116,7 +116,9 @@ def test_what_a_person_said_is_obeyed() -> None:
     log_odds = np.full((4, 4), -3.0)
     log_odds[0, 1] = log_odds[1, 0] = 5.0
     log_odds[2, 3] = log_odds[3, 2] = -np.inf
-    obey(log_odds, ids, [("a", "b", False), ("b", "c", True), ("c", "d", True), ("x", "y", True)])
+    apply_constraints(
+        log_odds, ids, [("a", "b", False), ("b", "c", True), ("c", "d", True), ("x", "y", True)]
+    )
     assert log_odds[0, 1] == log_odds[1, 0] == -np.inf and log_odds[1, 2] == CERTAIN
     assert log_odds[2, 3] == -np.inf  # seen at once: no answer makes two people one
     group = identify(tracklets, log_odds).set_index("tracklet_id").identity

@@ -10,7 +10,7 @@ import pytest
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import GALLERY
-from stages.association.identity_transfer import assigned, join_known, person_means
+from stages.association.identity_transfer import assigned, person_means, transfer_identities
 from stages.search import gallery
 
 
@@ -18,7 +18,7 @@ def unit(x):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def old_run(folder, numbers, features, looks=(0.4, 1.4, 0.2)):
+def old_run(folder, numbers, features, appearance=(0.4, 1.4, 0.2)):
     table = GALLERY.empty().reindex(range(len(numbers)))
     table = table.assign(row=np.arange(len(numbers)), tracklet_id=[f"t{i}" for i in range(len(numbers))], identity=numbers,
                          confidence=1.0, camera_id="a", t_start_us=0, t_end_us=1, shard="", offset=0, size=0)  # fmt: skip
@@ -27,8 +27,8 @@ def old_run(folder, numbers, features, looks=(0.4, 1.4, 0.2)):
     gallery.write(table, features, folder)
     same = {
         "tracklets": {
-            "looks": dict(zip(("same", "different", "deviation"), looks, strict=True)),
-            "same_share": 0.01,
+            "appearance": dict(zip(("same", "different", "deviation"), appearance, strict=True)),
+            "same_fraction": 0.01,
         }
     }
     (folder / "model_card.json").write_text(json.dumps({"same_person": same}))
@@ -48,7 +48,7 @@ def test_the_known_keep_their_numbers_and_the_others_follow(tmp_path):
     person = unit(rng.normal(size=(5, 64)))
     near = lambda rows: unit(person[rows] + 0.03 * rng.normal(size=(len(rows), 64)))  # noqa: E731
     old_run(tmp_path, [7, 7, 3, 12], near([0, 0, 1, 2]))
-    identities, again = join_known(*new_run([1, 1, 2, 3], near([2, 2, 3, 0])), tmp_path, 0.5)
+    identities, again = transfer_identities(*new_run([1, 1, 2, 3], near([2, 2, 3, 0])), tmp_path, 0.5)
     of = identities.set_index("tracklet_id").identity
     assert again == 2
     assert list(of[["n0", "n1", "n3"]]) == [12, 12, 7]
@@ -60,7 +60,7 @@ def test_two_people_never_get_one_number(tmp_path):
     person = unit(rng.normal(size=(1, 64)))
     old_run(tmp_path, [5], person)
     twins = unit(np.repeat(person, 2, axis=0) + 0.02 * rng.normal(size=(2, 64)))
-    identities, again = join_known(*new_run([1, 2], twins), tmp_path, 0.5)
+    identities, again = transfer_identities(*new_run([1, 2], twins), tmp_path, 0.5)
     assert again == 1 and sorted(identities.identity) == [5, 6]
 
 
@@ -81,10 +81,10 @@ def test_nothing_known_nothing_joined(tmp_path):
     assert assigned(empty, unit(np.eye(8)), 5, 1, 0.5) == [] == assigned(unit(np.eye(8)), empty, 5, 1, 0.5)
     old_run(tmp_path, [1], unit(np.ones((1, 8))))
     with pytest.raises(UserError, match="features of 8 values, the network gives 4"):
-        join_known(*new_run([1], unit(np.ones((1, 4)))), tmp_path, 0.5)
+        transfer_identities(*new_run([1], unit(np.ones((1, 4)))), tmp_path, 0.5)
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match=r"gallery\.faiss"):
-        join_known(*new_run([1], unit(np.ones((1, 8)))), tmp_path / "none", 0.5)
+        transfer_identities(*new_run([1], unit(np.ones((1, 8)))), tmp_path / "none", 0.5)
 
 
 def test_person_means():

@@ -12,7 +12,9 @@ from data.synthetic.network import Network, NetworkSettings, build_network
 from stages.association.learned_times import EDGES_S, learned_times, time_bins
 
 
-def world(seed: int = 0, wrong_share: float = 0.3) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+def world(
+    seed: int = 0, wrong_fraction: float = 0.3
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
     """Tracklets, their possible pairs, matches (each one person's next sighting elsewhere, or at random), which are true."""
     rng = np.random.default_rng(seed)
     tracklets = build_network(seed).tracklets
@@ -23,7 +25,7 @@ def world(seed: int = 0, wrong_share: float = 0.3) -> tuple[pd.DataFrame, np.nda
         if len(later):
             j = (
                 int(later[0])
-                if rng.random() >= wrong_share
+                if rng.random() >= wrong_fraction
                 else int(rng.choice(np.flatnonzero(camera != camera[i])))
             )
             pairs.append((i, j) if camera[i] < camera[j] else (j, i))
@@ -69,7 +71,7 @@ def test_true_times_are_likelier_and_matches_are_told_apart() -> None:
 
 def test_a_match_does_not_vouch_for_itself() -> None:
     """One wrong match in a bin that no other is in gains nothing by being there."""
-    tracklets, possible, pairs, _ = world(wrong_share=0.0)
+    tracklets, possible, pairs, _ = world(wrong_fraction=0.0)
     camera = tracklets.camera_id.to_numpy(str)
     i = 0
     far = np.flatnonzero((camera > camera[i]) & (tracklets.t_start_us > tracklets.t_end_us[i] + 2500 * 10**6))
@@ -81,7 +83,7 @@ def test_a_match_does_not_vouch_for_itself() -> None:
 
 
 def test_times_of_no_meaning_teach_nothing() -> None:
-    tracklets, possible, pairs, _ = world(wrong_share=1.0)
+    tracklets, possible, pairs, _ = world(wrong_fraction=1.0)
     assert learn(tracklets, possible, pairs) is None
     tracklets, possible, pairs, _ = world()
     assert learn(tracklets, possible, pairs[:29]) is None

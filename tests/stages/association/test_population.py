@@ -55,4 +55,4 @@ def test_a_certain_group_is_one(seed):
     assert all(
         any((min(a, b), max(a, b)) not in have for b in group) for a in set(range(n)) - set(group)
     )  # none fits in
-    assert certain_group(n, pairs, rng.permutation(n), most=1).__len__() == 1
+    assert certain_group(n, pairs, rng.permutation(n), max_items=1).__len__() == 1

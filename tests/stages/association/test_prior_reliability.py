@@ -11,16 +11,16 @@ from benchmarks.site_files import site_of
 from benchmarks.topology import put_together
 from camera_topology.site import without_file
 from data.synthetic.network import Network, NetworkSettings, build_network, site_values
-from stages.association.grouping import GroupingConfig, weigh
+from stages.association.grouping import GroupingConfig, score_pairs
 from stages.association.pairing import euclidean_distances
-from stages.association.prior_reliability import directed_ways, trust_in_file
+from stages.association.prior_reliability import directed_links, file_reliability
 from stages.association.time_prior import dense_prior
 
 
-def by_hand(told, learned, way, shut, n_ways, wrong):
+def by_hand(described, learned, way, forbidden, n_links, wrong):
     """The same, one match and one way after the other."""
-    factor = [0.0] * n_ways
-    for t, p, w, s in zip(told, learned, way, shut, strict=True):
+    factor = [0.0] * n_links
+    for t, p, w, s in zip(described, learned, way, forbidden, strict=True):
         file = 1.0 if s else (1 - wrong) * t + wrong
         factor[w] += np.log(file / ((1 - wrong) * p + wrong)) / 2
     belief, seen = 0.9, sorted(set(way))
@@ -34,16 +34,16 @@ def by_hand(told, learned, way, shut, n_ways, wrong):
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.floats(0.05, 0.9))
 def test_trust_equals_its_second_writing(seed: int, matches: int, wrong: float) -> None:
     rng = np.random.default_rng(seed)
-    told, learned = np.exp(rng.normal(size=(2, matches)))
-    way, shut = rng.integers(0, 5, matches), rng.random(5) < 0.3
-    found = trust_in_file(told, learned, way, shut[way], 5, wrong)
-    np.testing.assert_allclose(found, by_hand(told, learned, way, shut[way], 5, wrong), atol=1e-9)
+    described, learned = np.exp(rng.normal(size=(2, matches)))
+    way, forbidden = rng.integers(0, 5, matches), rng.random(5) < 0.3
+    found = file_reliability(described, learned, way, forbidden[way], 5, wrong)
+    np.testing.assert_allclose(found, by_hand(described, learned, way, forbidden[way], 5, wrong), atol=1e-9)
     assert ((found >= 0) & (found <= 1)).all()
 
 
 def test_nobody_walked_so_the_file_is_believed() -> None:
     none = np.zeros(0)
-    found = trust_in_file(none, none, none.astype(np.int64), none.astype(bool), 3, 0.3)
+    found = file_reliability(none, none, none.astype(np.int64), none.astype(bool), 3, 0.3)
     np.testing.assert_allclose(found, 0.9, atol=1e-9)
 
 
@@ -52,14 +52,14 @@ def test_the_other_ways_count_where_few_walked() -> None:
     way = np.repeat([0, 1, 2, 3], [1, 20, 20, 20])
     good, bad = np.full(61, 6.0), np.full(61, 0.2)
     good[0] = bad[0] = 1.0
-    usual, shut = np.full(61, 2.0), np.zeros(61, bool)
-    right, wrong = (trust_in_file(told, usual, way, shut, 4, 0.3) for told in (good, bad))
+    usual, forbidden = np.full(61, 2.0), np.zeros(61, bool)
+    right, wrong = (file_reliability(described, usual, way, forbidden, 4, 0.3) for described in (good, bad))
     assert right[1:].min() > 0.99 > 0.01 > wrong[1:].max()
     assert right[0] > 0.8 > wrong[0] + 0.3
 
 
 def test_ways_are_directed_by_who_was_seen_first() -> None:
-    names, way = directed_ways(
+    names, way = directed_links(
         np.array(["b", "a", "b"]), np.array([0.0, 10.0, 30.0]), np.array([5.0, 15.0, 40.0])
     )
     assert names == ["a", "b"]
@@ -77,7 +77,7 @@ def trust_of(network: Network, values) -> dict[tuple[str, str], float]:
     prior = dense_prior(site_of(values), tracklets, dict.fromkeys(network.cameras, 0.5))
     none = np.zeros((0, network.features.shape[1]))
     config = GroupingConfig.model_validate({})
-    return weigh(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config).trust
+    return score_pairs(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config).trust
 
 
 def test_wrong_files_cost_next_to_nothing_and_are_doubted(network: Network) -> None:
@@ -122,10 +122,12 @@ def test_the_prior_may_be_left_out_or_only_forbid(network: Network) -> None:
     assert (prior.ruled_out & across).any()
     for use, possible in (("off", prior.possible | prior.ruled_out), ("cannot_links", prior.possible)):
         config = GroupingConfig.model_validate({"prior": use, "centre_cameras": False})
-        found = weigh(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config)
+        found = score_pairs(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config)
         assert (np.isfinite(found.log_odds) == possible)[across].all()
-        told = found.log_odds - found.across.log_odds(euclidean_distances(network.features, network.features))
-        np.testing.assert_allclose(told[across & possible], 0, atol=1e-6)
+        described = found.log_odds - found.across.log_odds(
+            euclidean_distances(network.features, network.features)
+        )
+        np.testing.assert_allclose(described[across & possible], 0, atol=1e-6)
 
 
 def test_evidence_is_symmetric_where_two_were_seen_for_the_same_time() -> None:
@@ -138,7 +140,9 @@ def test_evidence_is_symmetric_where_two_were_seen_for_the_same_time() -> None:
     prior = dense_prior(site_of(site_values(network)), tracklets, dict.fromkeys(network.cameras, 0.5))
     none = np.zeros((0, network.features.shape[1]))
     config = GroupingConfig.model_validate({})
-    found = weigh(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config).log_odds
+    found = score_pairs(
+        network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config
+    ).log_odds
     middle = (tracklets.t_start_us + tracklets.t_end_us).to_numpy()
     assert (middle[:, None] == middle[None, :]).sum() > 2 * len(middle), "there are ties"
     assert (np.isfinite(found) == np.isfinite(found).T).all()

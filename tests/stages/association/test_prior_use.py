@@ -331,12 +331,14 @@ def tastr_twins(made, x, way):
 
 
 def reliable_twins(made, x, way):
-    chosen = reliable_soft.AssociateConfig(prior=way, reliable_share=1)
+    chosen = reliable_soft.AssociateConfig(prior=way, reliable_fraction=1)
     return hard(made, reliable_soft.associate(made, lambda: x, 0, chosen)[1])
 
 
 def pul_twins(made, x, way):
-    return hard(made, pul.associate(made, lambda: x, 0, pul.AssociateConfig(prior=way, reliable_share=1))[1])
+    return hard(
+        made, pul.associate(made, lambda: x, 0, pul.AssociateConfig(prior=way, reliable_fraction=1))[1]
+    )
 
 
 def tmc_twins(made, x, way):
@@ -368,8 +370,8 @@ def test_so_they_do_by_shared_neighbours(way, noise, seed):
     times = [
         (c, 180 * k + s, 180 * k + s + 4) for k in range(8) for c, s in zip("abc", (0, 24, 60), strict=True)
     ]
-    looks = unit(rng.normal(size=(8, 16)))[[0, 0, *range(2, 8)]]
-    x = np.repeat(unit(np.repeat(looks, 3, axis=0) + noise * rng.normal(size=(24, 16))), 3, axis=0)
+    appearance = unit(rng.normal(size=(8, 16)))[[0, 0, *range(2, 8)]]
+    x = np.repeat(unit(np.repeat(appearance, 3, axis=0) + noise * rng.normal(size=(24, 16))), 3, axis=0)
     made = footage(times, people=8)
 
     def told(way):

@@ -24,7 +24,7 @@ def run(
     n = len(first_rank)
     rows = pd.DataFrame(
         {
-            "state": "final", "query_id": [f"{query}{i}" for i in range(n)], "pid": np.arange(n, dtype="int32") // 2,
+            "checkpoint": "final", "query_id": [f"{query}{i}" for i in range(n)], "pid": np.arange(n, dtype="int32") // 2,
             "camera_id": "a", "first_match_rank": np.array(first_rank, "int32"), "average_precision": precision,
             "inverse_negative_penalty": precision,
         }
@@ -48,7 +48,7 @@ def run(
         "outputs": {},
         "seconds": 1,
         "sources_digest": "",
-        "notes": {},
+        "metadata": {},
     }
     (folder / "evaluate" / "receipt.json").write_text(json.dumps(receipt))
     return folder

@@ -100,11 +100,11 @@ def test_gap_closed() -> None:
         "supervised": {"rank1": 0.6, "mean_ap": 0.3},
     }
     assert comparison.gap_closed(summary) == {"rank1": pytest.approx(0.75), "mean_ap": None}
-    assert comparison.share_of_supervised(summary) == pytest.approx({"rank1": 5 / 6, "mean_ap": 4 / 3})
+    assert comparison.fraction_of_supervised(summary) == pytest.approx({"rank1": 5 / 6, "mean_ap": 4 / 3})
     del summary["supervised"]
     assert (
         comparison.gap_closed(summary)
-        == comparison.share_of_supervised(summary)
+        == comparison.fraction_of_supervised(summary)
         == {"rank1": None, "mean_ap": None}
     )
 
@@ -132,7 +132,7 @@ def test_the_worst_answers_are_those_whose_match_ranks_lowest() -> None:
     )
     angle = np.array([0, 1.0, 2.0, 0.1, 2.1, 1.2, 0.9])  # 2 of a is nearest to 9, then to 3; 3 of a to 2
     features = np.stack([np.cos(angle), np.sin(angle)], 1)
-    found = retrieval.confusions(features, gallery, most=10)
+    found = retrieval.confusions(features, gallery, max_items=10)
     rows = retrieval.headline(features, gallery)
     wrong = rows[rows.first_match_rank > 0].sort_values("first_match_rank", ascending=False)
     asked = found[found.role == "query"]
@@ -142,8 +142,8 @@ def test_the_worst_answers_are_those_whose_match_ranks_lowest() -> None:
     first = found[found.query_id.eq("a/2") & found.role.eq("query")].place.iloc[0]
     of_two = found[found.place == first].set_index("role")
     assert of_two.query_id["answer"] == "b/9" and of_two.query_id["match"] == "b/2"
-    assert len(retrieval.confusions(features, gallery, most=1)) == 3
-    assert retrieval.confusions(features, gallery, most=0).empty
+    assert len(retrieval.confusions(features, gallery, max_items=1)) == 3
+    assert retrieval.confusions(features, gallery, max_items=0).empty
 
 
 # truth crops ----------------------------------------------------------------------------------------------------------
@@ -248,8 +248,8 @@ def test_end_to_end_counts_what_the_tracker_lost() -> None:
 
 def test_camera_pairs_ask_one_gallery_at_a_time() -> None:
     gallery = gallery_of("a/1", "b/1", "c/1", "a/2", "b/2", "b/3")
-    looks = {"a/1": 0, "b/1": 1, "c/1": 0, "a/2": 1, "b/2": 1, "b/3": 2}
-    features = np.eye(4)[[looks[q] for q in gallery.query_id]]
+    appearance = {"a/1": 0, "b/1": 1, "c/1": 0, "a/2": 1, "b/2": 1, "b/3": 2}
+    features = np.eye(4)[[appearance[q] for q in gallery.query_id]]
     # a/1 is nearest to c/1 but in b nothing of it is near; a/2 is b/2, and b/1 too: tied, and so to its disadvantage.
     found = retrieval.camera_pairs(features, gallery)
     assert found["a → c"] == {"rank1": 1.0, "queries": 1}

@@ -23,7 +23,7 @@ def unit(x):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def looks(rng, person, n, spread=0.05):
+def appearance(rng, person, n, spread=0.05):
     """n crops of one person: points near the person's axis."""
     return unit(np.eye(16)[person][None] + spread * rng.normal(size=(n, 16)))
 
@@ -70,7 +70,7 @@ def test_joining_eps_of_too_few_crops():
 
 def test_two_persons_in_one_tracklet_are_cut_in_time_order():
     rng = np.random.default_rng(0)
-    features = np.concatenate([looks(rng, 3, 10), looks(rng, 1, 12)])
+    features = np.concatenate([appearance(rng, 3, 10), appearance(rng, 1, 12)])
     t = np.arange(22) * 200_000
     assert pieces(features, t, eps=0.5).tolist() == [0] * 10 + [1] * 12
     order = rng.permutation(22)
@@ -79,13 +79,13 @@ def test_two_persons_in_one_tracklet_are_cut_in_time_order():
 
 def test_alternating_persons_are_two_pieces_and_not_three():
     rng = np.random.default_rng(0)
-    features = np.concatenate([looks(rng, 0, 6), looks(rng, 1, 6), looks(rng, 0, 6)])
+    features = np.concatenate([appearance(rng, 0, 6), appearance(rng, 1, 6), appearance(rng, 0, 6)])
     assert pieces(features, np.arange(18), eps=0.5).tolist() == [0] * 6 + [1] * 6 + [0] * 6
 
 
 def test_noise_is_attached_or_dropped():
     rng = np.random.default_rng(0)
-    features = np.concatenate([looks(rng, 0, 6), looks(rng, 5, 1), looks(rng, 1, 6)])
+    features = np.concatenate([appearance(rng, 0, 6), appearance(rng, 5, 1), appearance(rng, 1, 6)])
     t = np.array([*range(6), 6, *range(10, 16)])
     assert pieces(features, t, eps=0.5).tolist() == [0] * 7 + [1] * 6
     assert pieces(features, t, eps=0.5, noise="drop").tolist() == [0] * 6 + [-1] + [1] * 6
@@ -117,7 +117,7 @@ def test_co_occurring_equals_the_double_loop(seed):
 
 
 def crowd(rng, people=12, n=12, spread=0.05):
-    features = np.concatenate([looks(rng, p, n, spread) for p in range(people)])
+    features = np.concatenate([appearance(rng, p, n, spread) for p in range(people)])
     rows = [np.arange(p * n, (p + 1) * n) for p in range(people)]
     return features, rows, np.array([(i, j) for i in range(people) for j in range(i + 1, people)])
 
@@ -132,14 +132,14 @@ def test_violation_takes_the_largest_eps_that_keeps_certain_pairs_apart():
     found = calibrate(features, rows, different, rule="violation")
     smallest = min(joining_eps(features[rows[i]], features[rows[j]], 4) for i, j in different)
     assert smallest - 0.05 <= found.eps < smallest
-    assert found.violated_share == 0 and found.cut_share == 0 and found.pairs == len(different)
+    assert found.violated_fraction == 0 and found.cut_fraction == 0 and found.pairs == len(different)
 
 
 def test_separation_takes_made_up_switches_apart_and_leaves_tracklets_whole():
     for spread in (0.02, 0.1):
         features, rows, different = crowd(np.random.default_rng(0), spread=spread)
         found = calibrate(features, rows, different)
-        assert found.separated_share == 1 and found.cut_share == 0
+        assert found.separated_fraction == 1 and found.cut_fraction == 0
 
 
 def test_separation_does_not_depend_on_the_scale_of_a_network():
@@ -147,7 +147,7 @@ def test_separation_does_not_depend_on_the_scale_of_a_network():
     features, rows, different = crowd(np.random.default_rng(0))
     narrow = unit(0.05 * features + np.eye(16)[15])
     found = calibrate(narrow, rows, different)
-    assert found.separated_share == 1 and found.cut_share == 0 and found.eps < 0.1
+    assert found.separated_fraction == 1 and found.cut_fraction == 0 and found.eps < 0.1
 
 
 def test_where_persons_cannot_be_told_apart_nothing_is_cut():
@@ -178,21 +178,21 @@ def test_eps_is_raised_where_it_would_shatter_tracklets():
     features = unit(np.concatenate([circle(turning[p]) for p in range(3) for _ in range(5)]))
     rows = [np.arange(k * 12, (k + 1) * 12) for k in range(15)]
     different = np.array([(i, j) for i in range(15) for j in range(i + 1, 15) if i // 5 != j // 5])
-    found = calibrate(features, rows, different, rule="violation", max_cut_share=0.2)
-    assert found.cut_share <= 0.2 and 0.9 < found.eps < 1.05 and "raised" in found.reason
-    kept = calibrate(features, rows, different, rule="violation", max_cut_share=1.0)
-    assert kept.cut_share == 1.0 and 0.5 < kept.eps < 0.6
-    assert calibrate(features, rows, different).cut_share == 0  # cutting gains less than it costs
+    found = calibrate(features, rows, different, rule="violation", max_cut_fraction=0.2)
+    assert found.cut_fraction <= 0.2 and 0.9 < found.eps < 1.05 and "raised" in found.reason
+    kept = calibrate(features, rows, different, rule="violation", max_cut_fraction=1.0)
+    assert kept.cut_fraction == 1.0 and 0.5 < kept.eps < 0.6
+    assert calibrate(features, rows, different).cut_fraction == 0  # cutting gains less than it costs
 
 
 def test_calibration_of_nothing():
     found = calibrate(np.zeros((0, 4), np.float32), [], np.zeros((0, 2), int))
-    assert found.eps == pytest.approx(0.5) and np.isnan(found.violated_share)
+    assert found.eps == pytest.approx(0.5) and np.isnan(found.violated_fraction)
 
 
 def test_a_cut_needs_a_contact_nearby():
     rng = np.random.default_rng(0)
-    features = np.concatenate([looks(rng, 3, 10), looks(rng, 1, 10), looks(rng, 2, 10)])
+    features = np.concatenate([appearance(rng, 3, 10), appearance(rng, 1, 10), appearance(rng, 2, 10)])
     t = np.arange(30) * 200_000
 
     def cut(*contact_s):
@@ -219,7 +219,7 @@ def tables(people_of):
             boxes.append((*row, left, 0.0, left + 20, 50.0, 0.9 if person else 0.7, 1.0, 1.0))
             if frame % 2 == 0:
                 crops.append((*row, "crops/gate.tar", 512 * len(crops), 400, 20, 50, False, 0.5))
-                features.append(looks(rng, person, 1)[0])
+                features.append(appearance(rng, person, 1)[0])
     frames = []
     for manifest, rows in ((TRACKLETS, tracklets), (BOXES, boxes), (CROPS, crops)):
         empty = manifest.empty()

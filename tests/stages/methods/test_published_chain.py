@@ -69,7 +69,7 @@ def test_from_a_folder_to_the_paper_s_row(
     )
     metrics = json.loads((run / "rank" / "metrics.json").read_text())
     assert metrics["queries"] == metrics["gallery"] == PEOPLE // 2 * CAMERAS * IMAGES
-    assert [r["state"] for r in metrics["reid"]["rounds"]] == ["round-0", "round-1"]
+    assert [r["checkpoint"] for r in metrics["reid"]["rounds"]] == ["round-0", "round-1"]
     assert 0 <= metrics["reid"]["final"]["rank1"] <= metrics["reid"]["final"]["rank5"] <= 1
     assert [r["round"] for r in metrics["labels"]] == [0, 1]
     protocol = schema.read(PROTOCOL, run / "dataset" / PROTOCOL.file)
@@ -79,7 +79,7 @@ def test_from_a_folder_to_the_paper_s_row(
     assert {Path(p).parent for p in crops["shard"]} == {pictures.resolve()}  # nothing is copied
     assert (schema.read(VIDEOS, run / "dataset" / VIDEOS.file).time_std_s > 1e6).all()
     rankings = schema.read(RANKINGS, run / "rank" / RANKINGS.file)
-    assert set(rankings.state) == {"start", "round-0", "round-1"}
+    assert set(rankings.checkpoint) == {"start", "round-0", "round-1"}
     # Again is nothing to do, and the measures can be asked for alone.
     assert benchmark(run, pictures) == 0 and "Nothing to do" in capsys.readouterr().out
     assert main(["metrics", "--run", str(run)]) == 0 and "rank-20" in capsys.readouterr().out
@@ -123,7 +123,7 @@ def test_labels_of_a_source_train_a_start_for_other_runs(
     start = run / "pretrain" / "model.pt"
     assert f"WEIGHTS={start}" in said and "pretrain" in said
     metrics = json.loads((run / "rank" / "metrics.json").read_text())
-    assert [r["state"] for r in metrics["reid"]["rounds"]] == ["pretrain"] and not metrics["labels"]
+    assert [r["checkpoint"] for r in metrics["reid"]["rounds"]] == ["pretrain"] and not metrics["labels"]
     # People who differ in nothing but their colour: what it learned of the one half helps with the other.
     assert metrics["reid"]["final"]["mean_ap"] >= metrics["reid"]["start"]["mean_ap"] - 0.05
     assert (

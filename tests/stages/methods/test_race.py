@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 
 from camera_topology.site import without_file
 from stages.association.pairing import euclidean_distances
+from stages.association.simplex import project_simplex, simplex_least_squares
 from stages.methods import Footage, race
-from stages.methods.simplex import project_simplex, simplex_least_squares
 
 
 def unit(x):

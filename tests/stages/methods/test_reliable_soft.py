@@ -37,7 +37,7 @@ def footage(camera, count=0):
 
 def test_clear_people_become_their_own_labels_across_cameras():
     f, camera, who = people()
-    hard, c = reliable_soft.reliable_labels(f, camera, {}, 5, AssociateConfig(reliable_share=1))
+    hard, c = reliable_soft.reliable_labels(f, camera, {}, 5, AssociateConfig(reliable_fraction=1))
     assert (hard >= 0).all() and len(set(zip(hard, who, strict=True))) == 5
     np.testing.assert_allclose(np.linalg.norm(c, axis=1), 1)
     # Eq. 6: a centre is the mean of its members.
@@ -54,7 +54,7 @@ def test_reliable_is_who_lies_near_a_centre_of_the_own_camera():
         labels, centres = reliable_soft.clusters(f[here], 3, settings)  # half of the five tracklets
         wanted = [float(f[i] @ centres[label]) > 0.8 for i, label in zip(here, labels, strict=True)]
         assert ((hard[here] >= 0) == wanted).all()
-    share = AssociateConfig(reliable_share=0.4)
+    share = AssociateConfig(reliable_fraction=0.4)
     hard, _ = reliable_soft.reliable_labels(f, camera, {}, 3, share)
     assert (hard >= 0).sum() == round(0.4 * len(f))
     # A camera in which so many were seen at once has at least so many clusters: here each its own, and all reliable.
@@ -95,7 +95,7 @@ def test_under_the_prior_soft_labels_are_those_of_distances_over_r():
 def test_who_is_in_no_cluster_is_not_reliable():
     f, camera, _ = people(n=2, cameras=2)
     r = np.where(np.eye(4) > 0, 1.0, 0.0)  # four who are certainly four people, and two clusters
-    for settings in (AssociateConfig(reliable_share=1), pul.AssociateConfig(reliable_share=1)):
+    for settings in (AssociateConfig(reliable_fraction=1), pul.AssociateConfig(reliable_fraction=1)):
         hard, _ = reliable_soft.reliable_labels(f, camera, {}, 2, settings, r)
         assert sorted(hard) == [-1, -1, 0, 1]
 
@@ -114,7 +114,7 @@ def test_who_is_in_no_cluster_takes_nobodys_place_among_the_reliable(cluster_see
     )  # two clusters, one of them loose; the last tracklet is none of the other four
     r = np.ones((5, 5))
     r[4, :4] = r[:4, 4] = 0
-    settings = AssociateConfig(by_camera=by_camera, reliable_share=0.8, cluster_seed=cluster_seed)
+    settings = AssociateConfig(by_camera=by_camera, reliable_fraction=0.8, cluster_seed=cluster_seed)
     hard, _ = reliable_soft.reliable_labels(f, np.array(["a"] * 5), {}, 2, settings, r)
     assert hard[4] == -1 and hard[0] == hard[1] != hard[2] == hard[3] and (hard[:4] >= 0).all()
 
@@ -123,7 +123,7 @@ def test_two_seen_at_once_are_not_reliable_by_looking_alike():
     f = at([0, 0, 85, 95])
     r = np.ones((4, 4))
     r[0, 1] = r[1, 0] = 0
-    camera, settings = np.array(["a"] * 4), AssociateConfig(reliable_share=0.75)
+    camera, settings = np.array(["a"] * 4), AssociateConfig(reliable_fraction=0.75)
     hard, _ = reliable_soft.reliable_labels(f, camera, {"a": 2}, 2, settings, r)
     assert (hard[2:] >= 0).all() and sorted(hard[:2])[0] == -1
     hard, _ = reliable_soft.reliable_labels(f, camera, {"a": 2}, 2, settings)
@@ -176,7 +176,7 @@ def test_fewer_than_two_people_are_nothing_to_learn(count):
 
 def test_more_people_than_reliable_tracklets_are_as_many_as_there_are():
     f, camera, _ = people()
-    settings = AssociateConfig(people=15, reliable_share=0.2)
+    settings = AssociateConfig(people=15, reliable_fraction=0.2)
     _, labels = reliable_soft.associate(footage(camera), lambda: f.astype(np.float32), 0, settings)
     assert labels.pseudo_label.nunique() <= 3
 

@@ -52,14 +52,14 @@ def footage(site, times, crops=3):
 def world(site, people=5, seed=0):
     """People who walk a → b → c at 1.25 m/s; one feature each, plus a little noise per tracklet."""
     random = np.random.default_rng(seed)
-    looks = random.normal(size=(people, 16))
+    appearance = random.normal(size=(people, 16))
     times, features = [], []
     for k in range(people):
         t = 40 * k
         for camera, gap in (("a", 0), ("b", 25 / 1.25), ("c", 40 / 1.25)):
             t += gap
             times.append((camera, t, t + 4))
-            features.append(looks[k] + 0.1 * random.normal(size=16))
+            features.append(appearance[k] + 0.1 * random.normal(size=16))
             t += 4
     made = footage(site, times)
     order = [f"{c}_{i:02d}" for i, (c, _, _) in enumerate(times)]

@@ -25,7 +25,7 @@ def tracklets_of(times):
 def crowd(people=12, seed=0, noise=0.03):
     """Everybody walks past three cameras, some at the same time; looks differ, views of one person hardly."""
     random = np.random.default_rng(seed)
-    looks = random.normal(size=(people, 32))
+    appearance = random.normal(size=(people, 32))
     tracklets = tracklets_of(
         [(c, 3 * k + 40 * n, 3 * k + 40 * n + 5) for k in range(people) for n, c in enumerate("abc")]
     )
@@ -37,7 +37,7 @@ def crowd(people=12, seed=0, noise=0.03):
             for n, t in enumerate(np.linspace(r.t_start_us, r.t_end_us, 8))
         ]
     )
-    x = np.array([looks[person[t]] + noise * random.normal(size=32) for t in crops.tracklet_id])
+    x = np.array([appearance[person[t]] + noise * random.normal(size=32) for t in crops.tracklet_id])
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return Footage(tracklets, crops, without_file(list("abc")), {}), x.astype(np.float32), person
 

@@ -187,9 +187,9 @@ def augmented(images, seed, **settings):
 
 def test_augmentation_draws_from_its_generator_for_each_image():
     image = torch.randint(0, 256, (1, 3, 32, 16), dtype=torch.uint8).expand(32, -1, -1, -1)
-    one = augmented(image, 0, erase=0.5, light=0.2)
-    assert torch.equal(one, augmented(image, 0, erase=0.5, light=0.2))
-    assert not torch.equal(one, augmented(image, 1, erase=0.5, light=0.2))
+    one = augmented(image, 0, erase=0.5, color_jitter=0.2)
+    assert torch.equal(one, augmented(image, 0, erase=0.5, color_jitter=0.2))
+    assert not torch.equal(one, augmented(image, 1, erase=0.5, color_jitter=0.2))
     assert (
         len({i.numpy().tobytes() for i in one}) > 25 and one.shape == image.shape and one.dtype == torch.uint8
     )
@@ -228,7 +228,7 @@ def test_erasing_paints_2_to_40_percent_of_its_share_of_images():
 
 def test_jitter_changes_brightness_both_ways_and_keeps_the_mean_about():
     images = torch.randint(60, 180, (200, 3, 16, 8), dtype=torch.uint8)
-    change = augmented(images, 0, flip=False, shift_px=0, light=0.2).float().mean(
+    change = augmented(images, 0, flip=False, shift_px=0, color_jitter=0.2).float().mean(
         (1, 2, 3)
     ) / images.float().mean((1, 2, 3))
     assert change.min() < 0.9 and change.max() > 1.1 and abs(change.mean() - 1) < 0.03

@@ -132,7 +132,7 @@ def videos_of(*rows: dict[str, object]) -> pd.DataFrame:
     whole = dict(path="/v/x.mp4", digest="", status="ok", frames=600, width=640, height=360, fps=10.0, time_source="file name",
                  clock_scale=1.0, time_std_s=1.0, note="")  # fmt: skip
     table = whole_files(pd.DataFrame([{**whole, "video_id": str(i), **row} for i, row in enumerate(rows)]))
-    for name in ("grey_share", "damaged", "repaired_times", "stamped_fps"):
+    for name in ("grey_fraction", "damaged", "repaired_times", "stamped_fps"):
         given = [row.get(name) for row in rows]
         table[name] = [old if new is None else new for new, old in zip(given, table[name], strict=True)]
     return table
@@ -144,12 +144,12 @@ def test_the_inventory_counts_gaps_overlaps_and_what_is_wrong() -> None:
         dict(camera_id="a", t_start_us=T0 + begin, t_end_us=T0 + begin + minute - 100_000)
         for begin in (0, minute, 3 * minute, 3 * minute + 30 * S)
     ]
-    rows[1] |= dict(grey_share=0.5, damaged=3)
+    rows[1] |= dict(grey_fraction=0.5, damaged=3)
     other = dict(camera_id="b", t_start_us=T0, t_end_us=T0 + minute, status="unreadable", note="empty file")
     table = videos_of(*rows, other)
     a, b = inventory.by_camera(table)
     assert (a.files, a.gaps, a.gaps_s, a.overlaps) == (4, 1, pytest.approx(60), 1)
-    assert (a.damaged, a.grey_share) == (3, pytest.approx(0.125))
+    assert (a.damaged, a.grey_fraction) == (3, pytest.approx(0.125))
     assert (b.files, b.unreadable, b.clock) == (0, 1, "–")
     lines = inventory.inventory(table)
     assert lines[1].split()[:2] == ["a", "4"] and "1 (60 s)" in lines[1] and "12 %" in lines[1]

@@ -286,8 +286,8 @@ def test_lanes_never_overlap_and_are_few(spans: list[tuple[int, int]]) -> None:
         for j in range(i):
             if lane[i] == lane[j]:
                 assert end[i] <= start[j] or end[j] <= start[i]
-    most_at_once = max((int(((start <= t) & (end > t)).sum()) for t in start), default=0)
-    assert (lane.max() + 1 if len(lane) else 0) == most_at_once
+    max_at_once = max((int(((start <= t) & (end > t)).sum()) for t in start), default=0)
+    assert (lane.max() + 1 if len(lane) else 0) == max_at_once
 
 
 def test_sessions_split_at_long_gaps_only() -> None:

@@ -17,7 +17,7 @@ from stages.reporting import clips, transit_links
 from stages.reporting.archive import pack
 from stages.reporting.confusions import ordinal
 from stages.reporting.data_sufficiency import enough
-from stages.reporting.privacy import hide_head, hide_heads
+from stages.reporting.privacy import redact_head, redact_heads
 
 S = 1_000_000
 
@@ -77,7 +77,7 @@ def test_links_are_told_with_what_was_expected() -> None:
     rng = np.random.default_rng(0)
     moves = pd.DataFrame({"from_": "a", "to": "b", "seconds": [*rng.normal(20, 4, 30), 3600.0]})
     moves = pd.concat([moves, pd.DataFrame({"from_": "b", "to": "c", "seconds": [5.0]})], ignore_index=True)
-    first, second = transit_links.links(moves, site(), {}, most=9)
+    first, second = transit_links.links(moves, site(), {}, max_items=9)
     assert (first.name, first.count, first.expected, first.stragglers) == ("a → b", 31, "20 s (25 m)", 1)
     assert (
         first.outside == "3 %"
@@ -86,8 +86,8 @@ def test_links_are_told_with_what_was_expected() -> None:
         and "3 600" not in first.drawing
     )
     assert second.drawing is None and second.expected == "" and second.outside == ""
-    assert [link.name for link in transit_links.links(moves, site(), {}, most=1)] == ["a → b"]
-    overlap = transit_links.links(moves, site(relation="overlap"), {}, most=1)[0]
+    assert [link.name for link in transit_links.links(moves, site(), {}, max_items=1)] == ["a → b"]
+    overlap = transit_links.links(moves, site(relation="overlap"), {}, max_items=1)[0]
     assert overlap.expected == "views overlap"
 
 
@@ -129,12 +129,12 @@ def test_one_camera_is_not_enough_and_a_silent_one_is_no_missing_one() -> None:
 
 def test_heads_are_gone_and_the_rest_stays() -> None:
     image = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
-    hidden = hide_heads(image, np.array([[10.0, 20.0, 50.0, 100.0], [80.0, -60.0, 200.0, -10.0]]))
+    hidden = redact_heads(image, np.array([[10.0, 20.0, 50.0, 100.0], [80.0, -60.0, 200.0, -10.0]]))
     around = np.zeros((120, 90), bool)
     around[14:40, 4:56] = True  # the upper quarter and 15 % of the width around it
     assert (hidden[~around] == image[~around]).all()  # the second box lies above the picture
     assert len(np.unique(hidden[around], axis=0)) <= 16
-    crop = hide_head(image)
+    crop = redact_head(image)
     assert len(np.unique(crop[:48].reshape(-1, 3), axis=0)) <= 16 and (crop[48:] == image[48:]).all()
 
 

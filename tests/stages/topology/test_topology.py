@@ -115,7 +115,7 @@ def test_a_late_clock_a_forgotten_way_and_one_that_nobody_walks_are_found() -> N
         network.ways_m[missing] / 1.3, rel=0.2
     )
     site_of(cameras=[{"id": c} for c in network.cameras], links=proposed["links"])
-    (line,) = [line for line in learn.told(offsets, ways) if line.startswith("  cam05: ")]
+    (line,) = [line for line in learn.summary(offsets, ways) if line.startswith("  cam05: ")]
     assert "s ahead" in line and line.endswith("← off")
 
 
@@ -254,8 +254,8 @@ def test_without_a_site_file_the_ways_that_there_are_are_proposed() -> None:
             assert transit is not None and transit.min < metres / 1.3 < transit.max  # type: ignore[operator]
     lines = [line for line in text.splitlines() if "walked, and not in the site file" in line]
     assert lines and all(" walks; were there no way, " in line for line in lines)
-    told = learn.told(learn.clock_offsets(found, "cam01", draws=10), ways)
-    assert sum("←" in line for line in told) == len(network.ways_m)
+    summary = learn.summary(learn.clock_offsets(found, "cam01", draws=10), ways)
+    assert sum("←" in line for line in summary) == len(network.ways_m)
 
 
 def test_a_way_past_a_camera_that_misses_people_is_not_doubted() -> None:

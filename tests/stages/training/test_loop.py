@@ -108,8 +108,8 @@ def test_it_learns_to_tell_people_apart():
 def test_log_rows_and_end_state():
     net, log = trained(epochs=3, steps=2)
     assert [r["step"] for r in log] == list(range(6)) and [r["epoch"] for r in log] == [0, 0, 1, 1, 2, 2]
-    assert all(set(r) == {"step", "epoch", "loss", "active_share", "learning_rate"} for r in log)
-    assert all(np.isfinite(r["loss"]) and 0 <= r["active_share"] <= 1 for r in log)
+    assert all(set(r) == {"step", "epoch", "loss", "active_fraction", "learning_rate"} for r in log)
+    assert all(np.isfinite(r["loss"]) and 0 <= r["active_fraction"] <= 1 for r in log)
     assert not net.training
 
 
@@ -203,7 +203,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, stop_after, average):
         epochs = [list(batches(labels, 3, seed=s)) for s in (1, 2)]
         return fit(
             net, Store(images), epochs, hinge, learning_rate=1e-3, weight_decay=0.0, seed=5, device="cpu", bf16=False,
-            schedule=cosine(2), average_decay=average, augmentation=Augmentation(light=0.2, shift_px=2),
+            schedule=cosine(2), average_decay=average, augmentation=Augmentation(color_jitter=0.2, shift_px=2),
             saved=saved, save_every_s=0.0,
         )  # fmt: skip
 

@@ -160,11 +160,11 @@ def test_cameras_of_few_tracklets_are_not_spoken_of() -> None:
 
 def label_free(start: float, final: float, interval: list[float] | None, **more: object) -> dict[str, object]:
     states = [
-        {"state": "start", **dict.fromkeys(WITNESSES, start)},
-        {"state": "round-1", **dict.fromkeys(WITNESSES, final)},
+        {"checkpoint": "start", **dict.fromkeys(WITNESSES, start)},
+        {"checkpoint": "round-1", **dict.fromkeys(WITNESSES, final)},
     ]
     return {
-        "tracklets": 40, "states": states, "final_state": "round-1", "cameras": {}, "links": {},
+        "tracklets": 40, "checkpoints": states, "final_checkpoint": "round-1", "cameras": {}, "links": {},
         "final_minus_start": dict.fromkeys(WITNESSES, interval), **more,
     }  # fmt: skip
 
@@ -179,7 +179,7 @@ def test_the_sentence_says_better_worse_or_unsure() -> None:
     assert verdict(label_free(0.3, 0.5, None)).startswith("Whether the model got better cannot be said")
     same = verdict(label_free(0.3, 0.3004, [-0.1, 0.1]))
     assert "stayed at 30.0 %" in same
-    kept = label_free(0.3, 0.3, [0.0, 0.0]) | {"final_state": "start"}
+    kept = label_free(0.3, 0.3, [0.0, 0.0]) | {"final_checkpoint": "start"}
     assert verdict(kept).startswith("The model is the start itself")
     assert verdict({}).startswith("Whether the model got better cannot be said")
 
