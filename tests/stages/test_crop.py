@@ -146,7 +146,7 @@ def test_nothing_large_enough_is_one_sentence(chain: Chain) -> None:
         chain.run("crop", min_height_px=100)
 
 
-@pytest.mark.parametrize(("n", "most"), [(1, 60), (7, 3), (100, 60), (61, 60), (300, 1), (10, 10)])
+@pytest.mark.parametrize(("n", "max_items"), [(1, 60), (7, 3), (100, 60), (61, 60), (300, 1), (10, 10)])
 def test_choice_is_spread_evenly_with_both_ends(n: int, max_items: int) -> None:
     boxes = pd.DataFrame(
         {"tracklet_id": "a", "video_id": "v", "frame": range(n), "t_utc_us": np.arange(n) * 200_000}
