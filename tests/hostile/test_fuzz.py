@@ -112,7 +112,7 @@ def test_site_files(data: bytes) -> None:
 
 
 @fuzz
-@given(broken(b"run:\n  seed: 3\n  image_size: [32, 16]\ntrain: {epochs: 2, light: 0.1}\ntrack:\n"))
+@given(broken(b"run:\n  seed: 3\n  image_size: [32, 16]\ntrain: {epochs: 2, color_jitter: 0.1}\ntrack:\n"))
 def test_settings(data: bytes) -> None:
     attempt("settings.yaml", data, lambda path: config.load(SECTIONS, path, []))
 
