@@ -145,12 +145,6 @@ def to_us(time: datetime) -> int:
     return (time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def parse_iso(text: str, timezone_name: str) -> datetime:
-    """An ISO 8601 time; without an offset it is local to ``timezone_name``. ValueError where it is none."""
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=ZoneInfo(timezone_name))
-
-
 def _time(groups: Mapping[str, str], pattern: NamePattern) -> datetime:
     if "start" in groups:
         time = datetime.strptime(groups["start"], pattern.strptime)

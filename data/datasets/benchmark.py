@@ -20,7 +20,7 @@ import pandas as pd
 from pipeline.errors import UserError, closest, is_text, shown
 
 DAY_US = 86_400_000_000
-JUNK = -1  # a pid: neither right nor wrong, left out of every gallery
+# A pid of -1 is junk: neither right nor wrong, left out of every gallery.
 DISTRACTOR = 0  # a pid that nobody asks for; it stays in the gallery
 
 # Name → the reader, and how many trials (random halves) its figures are the mean of.
