@@ -46,13 +46,13 @@ WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$
 	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET$${PRIVACY:+ report.privacy=$$PRIVACY}" --force "$$FORCE" --round "$$ROUND" \
 	--from "$$FROM" --until "$$UNTIL" --camera "$$CAMERA" $(if $(STRICT),--strict) $(if $(KEEP_GOING),--keep-going)
 
-.PHONY: help setup all demo supervised report names status plan metrics compare judge test check bench table benchmark pretrain purge clean $(STAGES)
+.PHONY: help setup all demo supervised report docs test-all names status plan metrics compare judge test check bench table benchmark pretrain purge clean $(STAGES)
 
 help: ## this page
 	@echo "make all                                        the embedded demo site, from video to report"
 	@echo "make all VIDEOS=… [TOPOLOGY=site.yaml] RUN=runs/x   your own footage"
 	@echo
-	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+)[^#]*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+)[^#]*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo "  one stage    make $(STAGES)"
 	@echo
 	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY DATASET SOURCE ROOT TRIAL RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
@@ -68,6 +68,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 runs/demo-site/site.yaml: $(VENV)/.installed
@@ -111,6 +115,12 @@ judge: setup ## a page that asks which pairs are one person: make judge RUN=runs
 test: $(VENV)/.installed-test ## the tests: no network, a few minutes
 	@$(PY) -m pytest -m "not slow and not gpu"
 
+test-all: $(VENV)/.installed-test ## the tests and the slow ones, as in CI
+	@$(PY) -m pytest -m "not gpu"
+
+docs: $(VENV)/.installed-docs ## build the documentation site into build/site
+	@$(PY) -m benchmarks.docs_pages && $(PY) -m mkdocs build --quiet --strict
+
 check: $(VENV)/.installed-test ## lint and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
@@ -118,7 +128,7 @@ bench: $(VENV)/.installed-test ## a measurement: make bench NAME=…
 	@test -f "benchmarks/$(NAME).py" || { echo "error: NAME=$(NAME): choose one of $$(cd benchmarks && ls *.py | sed 's/\.py//' | tr '\n' ' ')" >&2; exit 2; }
 	@$(PY) -m benchmarks.$(NAME)
 
-table: $(VENV)/.installed-test runs/demo-site/site.yaml ## every method on the demo site and market-site, over seeds: the README's table
+table: $(VENV)/.installed-test runs/demo-site/site.yaml ## every method on the demo site and market-site, over seeds: the table of methods
 	@$(PY) -m benchmarks.table
 
 benchmark: setup ## a published experiment: make benchmark DATASET=mars ROOT=… METHOD=tmc [TRIAL=0]
