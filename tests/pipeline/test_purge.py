@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import av
@@ -26,7 +25,7 @@ GONE = (3, 8)  # true people: one of the time before the cut, one after it
 
 
 def command(run, *numbers):
-    purge.purge(Namespace(run=run, identity=[str(n) for n in numbers]))
+    purge.purge(run, [str(n) for n in numbers])
 
 
 def numbers_of(run, pids):
@@ -87,11 +86,11 @@ def filled(run):
     assert main(["zip", "--run", str(run)]) == 0
     for place in (
         "search/who.jpg",
-        "pieces/training/abc.pt",
+        "shard_cache/training/abc.pt",
         ".scratch/crop/crops.tar",
         "report.old/index.html",
         "export.old/gallery.faiss",
-        "pieces/crop/abc.part/crops.tar",
+        "shard_cache/crop/abc.part/crops.tar",
         "features/abc.1.part",
     ):
         (run / place).parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +123,7 @@ def test_nothing_that_shows_people_is_left_and_all_comes_back(run, capsys, tmp_p
     for stage in ("crop", "evaluate", "export", "report"):
         assert "made again when asked for" in status[stage]
     assert all("fresh" in status[stage] for stage in ("isolate", "train@1", "identify"))
-    assert main(["judge", "--run", str(run), "--port", "0"]) == 2
+    assert main(["annotate", "--run", str(run), "--port", "0"]) == 2
     assert "purged" in capsys.readouterr().err
     assert main(["plan", "--run", str(tmp_path / "new"), "--model", str(run)]) == 2
     assert "perhaps purged" in capsys.readouterr().err
@@ -140,7 +139,7 @@ def test_nothing_that_shows_people_is_left_and_all_comes_back(run, capsys, tmp_p
 def people_shown(run, pids):
     """True people whose colours are in some picture of the run: of crops, of the report, of its clips."""
     pictures = []
-    for table in [*run.glob("pieces/*/*/crops.parquet")]:
+    for table in [*run.glob("shard_cache/*/*/crops.parquet")]:
         shard = (table.parent / "crops.tar").read_bytes()
         for row in pd.read_parquet(table).to_dict("records"):
             jpeg = np.frombuffer(shard[row["offset"] : row["offset"] + row["size"]], np.uint8)
@@ -210,7 +209,7 @@ def test_a_kill_in_the_middle_is_mended_by_purging_again_or_running(run, monkeyp
     if whole:
         assert showing_people(run) == []
     else:
-        assert not [line for line in showing_people(run) if not line.startswith("pieces/crop")]
+        assert not [line for line in showing_people(run) if not line.startswith("shard_cache/crop")]
     assert main(["run", "--run", str(again), "--until", "isolate"]) == 0
 
 
