@@ -1,4 +1,4 @@
-# trackweave: raw camera footage in, a person re-identification model out. `make help` lists the words.
+# trackweave: raw camera footage in, a person re-identification model out. `make help` lists what can be set.
 # Make knows the order; Python knows what is stale. Values travel through the environment, so that spaces, quotes
 # and non-ASCII in paths survive the shell.
 
@@ -7,8 +7,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAGES := ingest detect track crop isolate camera_labels associate train identify ground_truth evaluate export
-export VIDEOS TOPOLOGY DATASET SOURCE ROOT TRIAL METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE GROUND_TRUTH CAMERA_LABELS ROUND FORCE SET CONFIG RUN PRIVACY ZIP
-export IDENTITY FROM UNTIL CAMERA DECODE
+# What is set on make's command line or in the environment reaches Python by itself; these are also set here.
+export RUN VIDEOS TOPOLOGY GROUND_TRUTH DETECTOR BACKBONE WEIGHTS CONFIG
 export YOLO_AUTOINSTALL := false
 
 # A published benchmark has a run of its own, unless one is named.
@@ -41,12 +41,10 @@ CONFIG := $(if $(CONFIG),$(CONFIG),demo)
 NEEDS := $(SITE)/site.yaml
 endif
 
-WORDS = --run "$$RUN" --videos "$$VIDEOS" --topology "$$TOPOLOGY" --detector "$$DETECTOR" --backbone "$$BACKBONE" \
-	--weights "$$WEIGHTS" --ground-truth "$$GROUND_TRUTH" --camera-labels "$$CAMERA_LABELS" --config "$$CONFIG" --method "$$METHOD" \
-	--dataset "$$DATASET" --source "$$SOURCE" --root "$$ROOT" --trial "$$TRIAL" --device "$$DEVICE" --model "$$MODEL" --set "$$SET$${PRIVACY:+ report.privacy=$$PRIVACY}" --force "$$FORCE" --round "$$ROUND" \
-	--from "$$FROM" --until "$$UNTIL" --camera "$$CAMERA" $(if $(STRICT),--strict) $(if $(KEEP_GOING),--keep-going)
+# pipeline/inputs.py lists the variables.
+INPUTS := --from-environment
 
-.PHONY: help setup all demo supervised report docs test-all names status plan metrics compare judge test check bench table benchmark pretrain purge clean $(STAGES)
+.PHONY: help setup all demo supervised report docs test-all names status plan metrics compare annotate test check bench table benchmark pretrain purge clean $(STAGES)
 
 help: ## this page
 	@echo "make all                                        the embedded demo site, from video to report"
@@ -55,8 +53,8 @@ help: ## this page
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+)[^#]*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo "  one stage    make $(STAGES)"
 	@echo
-	@echo "words: VIDEOS (folder, glob, list file, topology) TOPOLOGY DATASET SOURCE ROOT TRIAL RUN METHOD MODEL DETECTOR BACKBONE WEIGHTS DEVICE"
-	@echo "       GROUND_TRUTH CAMERA_LABELS CAMERA ROUND FORCE FROM UNTIL STRICT KEEP_GOING DECODE CONFIG PRIVACY ZIP IDENTITY SET=\"train.epochs=3 track.max_gap_s=2\""
+	@echo "what can be set, as in SET=\"train.epochs=3 track.max_gap_s=2\":"
+	@$(or $(wildcard $(PY)),python3) -m pipeline.inputs
 
 setup: $(VENV)/.installed ## make .venv with everything the pipeline needs
 
@@ -81,26 +79,26 @@ runs/demo-site/site.yaml: $(VENV)/.installed
 all: report ## the whole chain: footage in, model, identities, measures and report out
 
 demo: ## the whole chain on the embedded demo site
-	@$(MAKE) --no-print-directory all VIDEOS= RUN=
+	@$(MAKE) --no-print-directory all DEMO=yes RUN=runs/demo
 
 report: setup $(NEEDS) ## like all: the last stage, with what it needs; ZIP=1 packs it, PRIVACY=blur hides faces
-	@$(PY) -m pipeline run $(WORDS)
+	@$(PY) -m pipeline run $(INPUTS)
 	@test -z "$$ZIP" || $(PY) -m pipeline zip --run "$$RUN"
 
 $(STAGES): setup $(NEEDS)
-	@$(PY) -m pipeline run $(WORDS) --until $@
+	@$(PY) -m pipeline run $(INPUTS) --until $@
 
 supervised: setup $(NEEDS) ## also train the reference with the truth on the same tracklets, and measure it
-	@$(PY) -m pipeline run $(WORDS) --supervised
+	@$(PY) -m pipeline run $(INPUTS) --supervised
 
 names: setup $(NEEDS) ## what each file is taken for: camera, start, and what told it
-	@$(PY) -m pipeline names $${RUN:+--run "$$RUN"} --videos "$$VIDEOS" --topology "$$TOPOLOGY"
+	@$(PY) -m pipeline names $(INPUTS)
 
 plan: setup $(NEEDS) ## what would run, and why
-	@$(PY) -m pipeline plan $(WORDS)
+	@$(PY) -m pipeline plan $(INPUTS)
 
 status: setup $(NEEDS) ## each stage as fresh, stale, missing or failed
-	@$(PY) -m pipeline status $(WORDS)
+	@$(PY) -m pipeline status $(INPUTS)
 
 metrics: setup ## print the measures of a finished run
 	@$(PY) -m pipeline metrics --run "$$RUN"
@@ -109,8 +107,8 @@ compare: setup ## two finished runs side by side: make compare RUNS="runs/a runs
 	@test "$$(wc -w <<< "$(RUNS)")" = 2 || { echo "error: RUNS=$(RUNS): name two run folders" >&2; exit 2; }
 	@$(PY) -m pipeline compare $(RUNS)
 
-judge: setup ## a page that asks which pairs are one person: make judge RUN=runs/x [PORT=8765]
-	@$(PY) -m pipeline judge --run "$$RUN" --port "$${PORT:-8765}"
+annotate: setup ## a page that asks which pairs are one person: make annotate RUN=runs/x [PORT=8765]
+	@$(PY) -m pipeline annotate --run "$$RUN" --port "$${PORT:-8765}"
 
 test: $(VENV)/.installed-test ## the tests: no network, a few minutes
 	@$(PY) -m pytest -m "not slow and not gpu"
@@ -133,11 +131,11 @@ table: $(VENV)/.installed-test runs/demo-site/site.yaml ## every method on the d
 
 benchmark: setup ## a published experiment: make benchmark DATASET=mars ROOT=… METHOD=tmc [TRIAL=0]
 	@test -n "$$DATASET" || { echo "error: DATASET= is not set; choose one of $$($(PY) -c 'from data.datasets.benchmark import DATASETS; print(*DATASETS)')" >&2; exit 2; }
-	@$(PY) -m pipeline run $(WORDS)
+	@$(PY) -m pipeline run $(INPUTS)
 
 pretrain: setup ## a start that saw other, labelled people: make pretrain SOURCE=market1501 ROOT=…
 	@test -n "$$SOURCE" || { echo "error: SOURCE= is not set; choose one of $$($(PY) -c 'from data.datasets.benchmark import DATASETS; print(*DATASETS)')" >&2; exit 2; }
-	@$(PY) -m pipeline run $(WORDS)
+	@$(PY) -m pipeline run $(INPUTS)
 
 purge: setup ## remove every picture, feature and clip: make purge RUN=runs/x; of some people for good: IDENTITY="7 12"
 	@$(PY) -m pipeline purge --run "$$RUN" --identity "$$IDENTITY"

@@ -35,8 +35,8 @@ from benchmarks.seeds import copy_run
 from benchmarks.substitution import Tables, substitute
 from data.datasets.noise import noisy_tracklets
 from pipeline import schema
-from pipeline.__main__ import open_run, parser
 from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, TRACKLETS, VIDEOS
+from pipeline.opening import open_run
 from stages.evaluation.matching import match, matched_pids
 
 
@@ -143,7 +143,7 @@ def run_study(base: Path, study: str, seed: str, cells: dict[str, Any], results:
 def noisy_base(base: Path, rates: str) -> Path:
     """A copy of the base whose tracklets of the training time are the true ones, made as bad as the rates say."""
     copy = copy_run(base, base.parent / f"{base.name}-noise-{rates}")
-    runner, _ = open_run(parser().parse_args(["run", "--run", str(copy)]))
+    runner, _ = open_run(copy)
     if json.loads((copy / "track" / "receipt.json").read_text(encoding="utf-8"))["metadata"].get(
         "substituted"
     ):

@@ -23,7 +23,6 @@ import pandas as pd
 
 from benchmarks.seeds import copy_run, machine, metrics
 from pipeline import schema
-from pipeline.__main__ import open_run, parser
 from pipeline.manifests import (
     ASSOCIATIONS,
     BOXES,
@@ -35,6 +34,7 @@ from pipeline.manifests import (
     TRACKLETS,
     VIDEOS,
 )
+from pipeline.opening import open_run
 from pipeline.receipts import RECEIPT
 from pipeline.runner import Runner
 from pipeline.schema import Manifest
@@ -82,7 +82,7 @@ def main() -> None:
 def measure(run: Path, stage: str) -> dict[str, Any]:
     """The metrics of a copy of the run in which the truth stands for ``stage``."""
     copy = copy_run(run, run.with_name(f"{run.name}-true-{stage}"))
-    runner, _ = open_run(parser().parse_args(["run", "--run", str(copy)]))
+    runner, _ = open_run(copy)
     with runner.lock():
         for node in runner.nodes:
             if node.stage.name == stage and node.round != 0:

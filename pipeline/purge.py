@@ -7,7 +7,6 @@ pipeline fills are looked at, since people keep footage beside their runs.
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.receipts import RECEIPT
+from pipeline.request import Request
 from pipeline.runner import locked, published_output
 from pipeline.shards import DONE
-from pipeline.sources import Request
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,16 +55,15 @@ class Removed:
     size: int
 
 
-def purge(options: argparse.Namespace) -> None:
+def purge(run: Path, identities: Iterable[str]) -> None:
     """The command: of the whole run, or of the people whose numbers are given.
 
     Raises:
         UserError: no run, or an identity that is none of it.
     """
-    run: Path = options.run
     if not (run / "request.json").is_file():
         raise UserError(f"RUN={run}: no run's folder, there is no request.json in it.")
-    numbers = identities_of(options.identity)
+    numbers = identities_of(identities)
     with locked(run):
         if numbers:
             _purge_people(run, numbers)
@@ -104,7 +102,7 @@ def _purge_people(run: Path, numbers: list[int]) -> None:
     # The list first: a kill after it leaves too many pictures for a while, but lets nobody back in.
     redaction_list.add(run / redaction_list.PLACE, pieces_of(boxes, videos))
     print(table(run, remove(run, spared=shards_of_others(run, boxes, videos))))
-    model = Request.load(run).model
+    model = Request.load(run)["model"]
     learnt = (
         f"`make all RUN={run}` makes everything anew without them; the network is that of {model}: purge them there, too, "
         "if they are in it."

@@ -1,73 +1,21 @@
 """What a run depends on from outside the chain, and how each of it is fingerprinted.
 
-Besides `graph`, this is the one module of the frame that knows our other packages: it turns words of the command
-line into the objects that stages ask for by name.
+Besides `graph`, this is the one module of the frame that knows our other packages: it turns the inputs of a run (`pipeline.inputs`)
+into the objects that stages ask for by name.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.request import Request
 
 _NEVER_US = 2**62
-
-
-@dataclass
-class Request:
-    """The words of the command line, kept in ``request.json`` so that a later command needs only RUN."""
-
-    videos: str = ""
-    topology: str = ""
-    detector: str = ""
-    backbone: str = ""
-    weights: str = ""
-    ground_truth: str = ""
-    camera_labels: str = ""
-    config: str = ""
-    model: str = ""
-    dataset: str = ""
-    source: str = ""
-    root: str = ""
-    trial: str = ""
-    sets: list[str] = field(default_factory=list)
-
-    @property
-    def published(self) -> bool:
-        """Whether a benchmark stands for footage."""
-        return bool(self.dataset or self.source)
-
-    @classmethod
-    def words(cls) -> list[str]:
-        """All but the settings."""
-        return [f.name for f in fields(cls) if f.name != "sets"]
-
-    @classmethod
-    def load(cls, run_dir: Path) -> Request:
-        path = run_dir / "request.json"
-        if not path.is_file():
-            return cls()
-        try:
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            texts = [*(getattr(found, word) for word in cls.words()), *found.sets]
-            if not all(isinstance(text, str) for text in texts):
-                raise TypeError("a word that is no text")
-            return found
-        except (OSError, ValueError, TypeError, RecursionError):
-            raise UserError(
-                f"{path}: damaged, or written by another version; delete it and name VIDEOS and the other words again."
-            ) from None
-
-    def save(self, run_dir: Path) -> None:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        scratch = run_dir / "request.json.part"
-        scratch.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-        scratch.rename(run_dir / "request.json")
 
 
 class Sources:
@@ -160,20 +108,20 @@ class Sources:
     def videos(self) -> list[Path]:
         from data.videos import expand_videos
 
-        if not self.request.videos:
+        if not self.request["videos"]:
             raise UserError(
                 "VIDEOS is not set: name a folder, a glob, a list file or a topology of recordings."
             )
-        return expand_videos(self.request.videos)
+        return expand_videos(self.request["videos"])
 
     @cached_property
     def site(self) -> Any:
         from camera_topology import site
 
-        if self.request.topology:
-            loaded = site.load(Path(self.request.topology))
-        elif Path(self.request.videos).suffix in {".yaml", ".yml"}:
-            loaded = site.load(Path(self.request.videos))
+        if self.request["topology"]:
+            loaded = site.load(Path(self.request["topology"]))
+        elif Path(self.request["videos"]).suffix in {".yaml", ".yml"}:
+            loaded = site.load(Path(self.request["videos"]))
         else:
             return site.without_file([])
         return loaded
@@ -181,21 +129,21 @@ class Sources:
     @property
     def dataset(self) -> tuple[str, Path, int]:
         """Name, folder and trial of a published benchmark, DATASET or SOURCE."""
-        name = self.request.dataset or self.request.source
-        if not self.request.root:
-            word = "DATASET" if self.request.dataset else "SOURCE"
+        name = self.request["dataset"] or self.request["source"]
+        if not self.request["root"]:
+            word = "DATASET" if self.request["dataset"] else "SOURCE"
             raise UserError(f"{word}={name}: set ROOT to the folder it was unpacked to.")
-        if self.request.trial and not self.request.trial.isdecimal():
-            raise UserError(f"TRIAL={self.request.trial}: wants a number from 0 on.")
+        if self.request["trial"] and not self.request["trial"].isdecimal():
+            raise UserError(f"TRIAL={self.request['trial']}: wants a number from 0 on.")
         from data.datasets.benchmark import check
 
-        found = name, Path(self.request.root).resolve(), int(self.request.trial or 0)
+        found = name, Path(self.request["root"]).resolve(), int(self.request["trial"] or 0)
         check(*found)
         return found
 
     @property
     def annotated(self) -> list[tuple[str, str, bool]]:
-        """Pairs of tracklets that a person said are, or are not, one person (`judge`), where learning may know."""
+        """Pairs of tracklets that a person said are, or are not, one person (`annotate`), where learning may know."""
         from data import pair_annotations
 
         return pair_annotations.links(self.run_dir / pair_annotations.PLACE)
@@ -225,14 +173,14 @@ class Sources:
     @property
     def detector(self) -> Path | str:
         # A name is downloaded by ultralytics on first use; without network its adapter says what to do.
-        return _existing_or_name(self.request.detector or "yolo11n.pt", "DETECTOR")
+        return _existing_or_name(self.request["detector"] or "yolo11n.pt", "DETECTOR")
 
     @property
     def old_export(self) -> Path | None:
         """The folder `export` of the run that MODEL names: its network is used as it is, its people are known."""
-        if not self.request.model:
+        if not self.request["model"]:
             return None
-        given = Path(self.request.model)
+        given = Path(self.request["model"])
         places = [given, given / "export"] if given.is_dir() else [given.parent]
         for folder in places:
             if (folder / "model.pt").is_file() and (folder / "model_card.json").is_file():
@@ -251,7 +199,7 @@ class Sources:
     def backbone(self) -> str:
         """BACKBONE, or that of MODEL."""
         if self.old_export is None:
-            return self.request.backbone or ("resnet50" if self.request.published else "osnet_x0_25")
+            return self.request["backbone"] or ("resnet50" if self.request.published else "osnet_x0_25")
         card = json.loads((self.old_export / "model_card.json").read_text(encoding="utf-8"))
         return str(card["model"]["backbone"])
 
@@ -260,7 +208,7 @@ class Sources:
         if self.old_export is not None:
             return self.old_export / "model.pt"
         found = _existing_or_name(
-            self.request.weights or ("pretrained" if self.request.published else "random"), "WEIGHTS"
+            self.request["weights"] or ("pretrained" if self.request.published else "random"), "WEIGHTS"
         )
         if not isinstance(found, Path) and found not in ("random", "pretrained"):
             raise UserError(
@@ -270,9 +218,9 @@ class Sources:
 
     @property
     def ground_truth(self) -> Path | None:
-        if not self.request.ground_truth:
+        if not self.request["ground_truth"]:
             return None
-        path = Path(self.request.ground_truth)
+        path = Path(self.request["ground_truth"])
         if not path.exists():
             raise UserError(
                 f"GROUND_TRUTH={path}: no such file or folder; GROUND_TRUTH=none if there is no truth."
@@ -281,7 +229,7 @@ class Sources:
 
     @property
     def camera_labels(self) -> Path:
-        path = Path(self.request.camera_labels)
+        path = Path(self.request["camera_labels"])
         if not path.exists():
             raise UserError(
                 f"CAMERA_LABELS={path}: no such file or folder; CAMERA_LABELS=none if nobody labelled a camera."

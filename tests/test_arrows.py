@@ -41,7 +41,7 @@ def allowed(path: Path) -> tuple[str, ...]:
             return ("data", *CONTRACTS)
         case ("pipeline", "sources.py"):
             return ("pipeline", "camera_topology", "data")
-        case ("pipeline", "__main__.py"):
+        case ("pipeline", "cli.py" | "commands.py" | "opening.py"):
             # Commands on a finished run, and what must be checked before hours are spent.
             finished = (
                 "stages.evaluation.text_table",

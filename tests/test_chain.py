@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import _once
-from pipeline.sources import Request, Sources
+from pipeline.request import Request
+from pipeline.sources import Sources
 from tests.tiny_site import FAST, film, pipeline, request
 
 ROOT = Path(__file__).resolve().parents[1]

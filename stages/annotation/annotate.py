@@ -1,4 +1,4 @@
-"""The command `judge`: opens a run, serves the page, says what was found when it ends."""
+"""The command `annotate`: opens a run, serves the page, says what was found when it ends."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import argparse
-
     import numpy as np
 
     from camera_topology.site import Site
 
 
-def judge(options: argparse.Namespace, site: Site, settings: Any, device: str) -> None:
-    """Serve until interrupted, or write the answers given so far where --export names a file.
+def annotate(
+    run: Path, site: Site, settings: Any, device: str, port: int = 0, export_to: Path | None = None
+) -> None:
+    """Serve until interrupted, or write the answers given so far where a file to export to is named.
 
     Args:
         site, settings, device: of the run; settings are those of `identify`.
+        port: of the page; 0 takes a free one.
     """
     from data import pair_annotations
     from stages.annotation import questions
     from stages.annotation.server import export, open_session, server
 
-    if options.export is not None:
-        print(f"{export(options.run / pair_annotations.PLACE, options.export)} answers: {options.export}")
+    if export_to is not None:
+        print(f"{export(run / pair_annotations.PLACE, export_to)} answers: {export_to}")
         return
-    session = open_session(
-        options.run, lambda: log_odds_of(options.run, site, settings, device), settings.min_log_odds
-    )
-    with server(session, options.port) as listening:
+    session = open_session(run, lambda: log_odds_of(run, site, settings, device), settings.min_log_odds)
+    with server(session, port) as listening:
         print(
             f"open http://127.0.0.1:{listening.server_address[1]}/ in a browser on this machine; Ctrl-C ends",
             flush=True,
@@ -46,9 +45,7 @@ def judge(options: argparse.Namespace, site: Site, settings: Any, device: str) -
             f"95 % interval {found.low:.0%} to {found.high:.0%}; {found.unsure} cannot be told"
         )
     bound = len(pair_annotations.links(session.answers))
-    print(
-        f"{len(said)} answers in {session.answers}; {bound} of them bind the next `make all RUN={options.run}`"
-    )
+    print(f"{len(said)} answers in {session.answers}; {bound} of them bind the next `make all RUN={run}`")
 
 
 def log_odds_of(run: Path, site: Site, settings: Any, device: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``python -m pipeline judge --run RUN``: a page on this machine alone that asks about pairs of tracklets.
+"""``python -m pipeline annotate --run RUN``: a page on this machine alone that asks about pairs of tracklets.
 
 Served on the loopback address only. Requests must name that address as their host and answers must come from the page
 itself, so that no other site open in the browser can read pictures or answer for you.
@@ -34,7 +34,7 @@ SHOWN = 6  # pictures of a tracklet
 
 @dataclass
 class Session:
-    """One run being judged; ``lock`` guards the answers."""
+    """One run being annotated; ``lock`` guards the answers."""
 
     run: Path
     answers: Path

@@ -329,7 +329,7 @@ def answers(data: bytes) -> Callable[[Path], list[str]]:
     def make(folder: Path) -> list[str]:
         (folder / "run" / "judge").mkdir(parents=True)
         (folder / "run" / "judge" / "answers.jsonl").write_bytes(data)
-        return ["judge", "--run", str(folder / "run"), "--export", str(folder / "answers.csv")]
+        return ["annotate", "--run", str(folder / "run"), "--export", str(folder / "answers.csv")]
 
     return make
 

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import av
@@ -26,7 +25,7 @@ GONE = (3, 8)  # true people: one of the time before the cut, one after it
 
 
 def command(run, *numbers):
-    purge.purge(Namespace(run=run, identity=[str(n) for n in numbers]))
+    purge.purge(run, [str(n) for n in numbers])
 
 
 def numbers_of(run, pids):
@@ -124,7 +123,7 @@ def test_nothing_that_shows_people_is_left_and_all_comes_back(run, capsys, tmp_p
     for stage in ("crop", "evaluate", "export", "report"):
         assert "made again when asked for" in status[stage]
     assert all("fresh" in status[stage] for stage in ("isolate", "train@1", "identify"))
-    assert main(["judge", "--run", str(run), "--port", "0"]) == 2
+    assert main(["annotate", "--run", str(run), "--port", "0"]) == 2
     assert "purged" in capsys.readouterr().err
     assert main(["plan", "--run", str(tmp_path / "new"), "--model", str(run)]) == 2
     assert "perhaps purged" in capsys.readouterr().err

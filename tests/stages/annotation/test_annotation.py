@@ -234,5 +234,5 @@ def test_a_port_that_is_taken_is_named(session: Session) -> None:
 
 
 def test_a_run_without_identities_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["judge", "--run", str(tmp_path / "none")]) == 2
+    assert main(["annotate", "--run", str(tmp_path / "none")]) == 2
     assert "make identify RUN=" in capsys.readouterr().err

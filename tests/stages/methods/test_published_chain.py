@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from pipeline import schema
-from pipeline.__main__ import main, open_run, parser
+from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.manifests import CROPS, PROTOCOL, RANKINGS, TRACKLETS, VIDEOS
+from pipeline.opening import open_run
+from pipeline.request import Asked
 from stages import dataset, rank
 from stages.evaluation.retrieval import summary
 from stages.network.pooling import POOLING
@@ -145,18 +147,9 @@ def test_labels_of_a_source_train_a_start_for_other_runs(
 
 
 def test_settings_of_a_paper_are_taken_unless_others_are_named(tmp_path: Path) -> None:
-    def settings(*words: str) -> tuple[object, object, str, object]:
-        given = [
-            "plan",
-            "--run",
-            str(tmp_path / "run"),
-            "--dataset",
-            "prid2011",
-            "--root",
-            str(tmp_path),
-            *words,
-        ]
-        runner, request = open_run(parser().parse_args(given))
+    def settings(*sets: str, **values: str) -> tuple[object, object, str, object]:
+        asked = Asked({"dataset": "prid2011", "root": str(tmp_path), **values}, sets=sets)
+        runner, request = open_run(tmp_path / "run", asked)
         request.save(tmp_path / "run")
         dal = runner.settings
         return (
@@ -166,27 +159,27 @@ def test_settings_of_a_paper_are_taken_unless_others_are_named(tmp_path: Path) -
             runner.sources.value("weights"),
         )  # type: ignore[attr-defined]
 
-    assert settings("--method", "dal") == ("max", 10, "resnet50", "pretrained")
-    assert settings("--set", "run.rounds=2", "--weights", "random") == ("max", 2, "resnet50", "random")
+    assert settings(method="dal") == ("max", 10, "resnet50", "pretrained")
+    assert settings("run.rounds=2", weights="random") == ("max", 2, "resnet50", "random")
     assert settings() == ("max", 2, "resnet50", "random")  # remembered
-    assert settings("--method", "tmc")[:2] == ("mean", 2)
+    assert settings(method="tmc")[:2] == ("mean", 2)
     other = tmp_path / "own.yaml"
     other.write_text("run: {rounds: 1}\n")
-    assert settings("--method", "dal", "--config", str(other))[0] == "mean"
+    assert settings(method="dal", config=str(other))[0] == "mean"
 
 
 def test_footage_benchmark_and_source_take_each_other_s_place(tmp_path: Path) -> None:
-    def nodes(*words: str) -> set[str]:
-        runner, request = open_run(parser().parse_args(["plan", "--run", str(tmp_path / "run"), *words]))
+    def nodes(supervised: bool = False, **values: str) -> set[str]:
+        runner, request = open_run(tmp_path / "run", Asked(values, supervised=supervised))
         request.save(tmp_path / "run")
         return {node.id for node in runner.nodes}
 
-    root = ["--root", str(tmp_path)]
-    assert "rank" in nodes("--dataset", "mars", *root) and "rank" in nodes()
-    assert "pretrain" in nodes("--source", "mars", *root) and "detect" in nodes("--videos", str(tmp_path))
+    root = str(tmp_path)
+    assert "rank" in nodes(dataset="mars", root=root) and "rank" in nodes()
+    assert "pretrain" in nodes(source="mars", root=root) and "detect" in nodes(videos=root)
     assert "detect" in nodes()
     with pytest.raises(UserError, match="not with a published benchmark"):
-        nodes("--dataset", "mars", *root, "--supervised")
+        nodes(dataset="mars", root=root, supervised=True)
 
 
 def test_frames_are_counted_along_each_camera() -> None:
