@@ -1,6 +1,6 @@
-"""The documentation's generated pages: every setting and every table, as the code declares them.
+"""The documentation's generated pages: every option, setting and table, as the code declares them.
 
-    python -m benchmarks.docs_pages          writes docs/settings.md and docs/tables.md
+    python -m benchmarks.docs_pages          writes docs/options.md, docs/settings.md and docs/tables.md
 
 `make docs` calls it, so the pages cannot fall behind the code.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import config, graph
+from pipeline import config, graph, inputs
 from pipeline.manifests import ALL
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -47,7 +47,17 @@ def tables_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def options_page() -> str:
+    """What a person can give a run: options of `trackweave run`, variables of make."""
+    about = (
+        "Give them to make as `NAME=value`, or to `trackweave run` as `--name value`. A run remembers most of them, so a "
+        "later command needs only `RUN`. The value `none` makes a run forget one."
+    )
+    return f"# Options\n\n{about}\n\n{inputs.as_markdown()}\n"
+
+
 def main() -> None:
+    (DOCS / "options.md").write_text(options_page(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
     (DOCS / "tables.md").write_text(tables_page(), encoding="utf-8")
 
