@@ -1,5 +1,7 @@
 """The tracker on tiny worlds with known truth."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -295,3 +297,20 @@ def test_rare_false_boxes_at_a_usual_rate_are_no_slow_camera() -> None:
     frames = [3, 40, 41, 200, 467, 900, 1111]
     assert follow(flicker[flicker.frame.isin(frames)])[0].empty
     assert follow(flicker[flicker.frame.isin(frames[::2])])[0].empty
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_case_11_has_three_people_in_each_camera(every: int) -> None:
+    """Two frames a second, and one."""
+    folder = Path(__file__).resolve().parents[3] / "shared" / "cases" / "11-low-fps" / "2fps" / "det"
+    if not folder.is_dir():
+        pytest.skip("the cases are not at hand")
+    for file in sorted(folder.glob("*.txt")):
+        table = pd.read_csv(file, header=None, names=["frame", "id", "x1", "y1", "w", "h", "score"])
+        table = table[(table.frame - 1) % every == 0].reset_index(drop=True)
+        table = table.assign(video_id="cam1_a", x2=table.x1 + table.w, y2=table.y1 + table.h)
+        table["t_utc_us"] = START_US + table.frame * 500_000
+        table["detection"] = table.groupby("frame").cumcount()
+        tracklets, boxes = follow(table)
+        assert len(tracklets) == 3, file.name
+        assert len(boxes) == len(table)
