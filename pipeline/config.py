@@ -76,8 +76,8 @@ def load(
 
 def split_sets(text: str) -> list[str]:
     """The settings of one SET: ``"a.b=1 c.d=[2, 3]"`` → ``["a.b=1", "c.d=[2, 3]"]``."""
-    words = (word.partition("=") for word in _BETWEEN_SETS.split(text.strip()) if word)
-    return [f"{key.strip()}{sign}{value.strip()}" for key, sign, value in words]
+    pairs = (word.partition("=") for word in _BETWEEN_SETS.split(text.strip()) if word)
+    return [f"{key.strip()}{sign}{value.strip()}" for key, sign, value in pairs]
 
 
 def load_run(file: Path | None, overrides: Sequence[str]) -> RunSettings:

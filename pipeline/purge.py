@@ -71,14 +71,14 @@ def purge(run: Path, identities: Iterable[str]) -> None:
             _purge_all(run)
 
 
-def identities_of(words: Iterable[str]) -> list[int]:
+def identities_of(texts: Iterable[str]) -> list[int]:
     """The numbers in ``7 12`` or ``7,12``.
 
     Raises:
         UserError: a word is no number.
     """
     numbers = []
-    for word in (w for text in words for w in text.replace(",", " ").split()):
+    for word in (w for text in texts for w in text.replace(",", " ").split()):
         if not word.isdecimal():
             raise UserError(
                 f'IDENTITY={word}: wants numbers of people as in the report, e.g. IDENTITY="7 12".'

@@ -19,6 +19,7 @@ from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from camera_topology.site import Site
@@ -38,7 +39,9 @@ class TrackConfig(Settings):
         0.5, ge=0, le=1, description="Least ratio of the smaller to the larger height."
     )
     max_gap_s: float = Field(
-        1.0, gt=0, description="s; a tracklet ends when its person was unseen for longer."
+        1.0,
+        gt=0,
+        description="s; a tracklet ends when its person was unseen for longer, and in at least two frames.",
     )
     min_duration_s: float = Field(
         0.2, ge=0, description="s; a track that did not live this long leaves no tracklet."
@@ -50,7 +53,9 @@ class TrackConfig(Settings):
         description="Share of the poses' likeness in the overlap, with a pose network; 0: boxes alone.",
     )
     min_length_s: float = Field(
-        0.5, ge=0, description="s from first to last box; shorter tracklets are dropped."
+        0.5,
+        ge=0,
+        description="s from first to last box, at few frames per second up to the next frames; shorter tracklets are dropped.",
     )
     static_after_s: float | None = Field(
         None,
@@ -130,7 +135,8 @@ def track_files(
         if len(own) < len(found)
         else ""
     )
-    return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}{hidden}"
+    slow = too_slow(own, boxes)
+    return f"{camera_id}: {len(tracklets)} tracklets{half}{twice}{hidden}{slow}"
 
 
 def counted(detections: pd.DataFrame, view: View, sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
@@ -167,6 +173,7 @@ def track_camera(
     """
     import numpy as np
 
+    from stages.tracking.spacing import FEW_S
     from stages.tracking.tracker import Tracker, TrackerSettings
 
     shared = set(TrackConfig.model_fields) & set(TrackerSettings.__dataclass_fields__)
@@ -183,13 +190,24 @@ def track_camera(
     first = np.flatnonzero(np.diff(t_us, prepend=t_us[0] - 1))
     # From the first box on: seconds since 1970 would cost the filter digits.
     times_s = ((t_us[first] - t_us[0]) / 1e6).tolist()
-    for t_s, begin, end in zip(times_s, first.tolist(), [*first[1:].tolist(), len(rows)], strict=True):
+    step = frame_steps(rows, first)
+    reach_s = reach(step).tolist()
+    ends = [*first[1:].tolist(), len(rows)]
+    for t_s, reach_now, begin, end in zip(times_s, reach_s, first.tolist(), ends, strict=True):
         now = slice(begin, end)
-        found = tracker.update(t_s, corners[now], scores[now], None if poses is None else poses[now])
+        of_now = None if poses is None else poses[now]
+        found = tracker.update(t_s, corners[now], scores[now], of_now, reach_now)
         track[now], overlap[now], margin[now] = found
     rows = rows.assign(track=track, overlap=overlap, margin=margin)
-    rows = rows[rows.track.isin(list(tracker.ever_confirmed))]
-    rows = long_enough(rows, settings.min_length_s)
+    rows["unseen_s"] = np.repeat(unseen(step), np.diff([*first, len(rows)]))
+    rows = rows[rows.track >= 0]
+    confirmed = rows.track.isin(list(tracker.ever_confirmed))
+    # Where most people are seen once, being seen twice cannot be asked of anybody.
+    rare = typical_step(step) > FEW_S and alone(rows.track) >= 0.5
+    if not rare:
+        rows = rows[confirmed | long_in_few_frames(rows, settings.min_duration_s)]
+        long = long_enough(rows, settings.min_length_s)
+        rows = rows[long | long_in_few_frames(rows, settings.min_length_s)]
     if settings.static_after_s is not None:
         rows = moving(rows, settings.static_after_s, settings.static_wander)
     return *to_tables(camera_id, rows), doubled
@@ -224,10 +242,102 @@ def in_order_of_time(detections: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return rows.iloc[order].reset_index(drop=True), doubled
 
 
-def long_enough(rows: pd.DataFrame, min_length_s: float) -> pd.DataFrame:
-    """Without the tracks (column ``track``) that are shorter from first to last box."""
+def frame_steps(rows: pd.DataFrame, first: np.ndarray) -> np.ndarray:
+    """(frames,) s from the frame looked at before, of rows in order of time of which ``first`` begin a frame."""
+    import numpy as np
+
+    from stages.tracking.spacing import steps
+
+    t_us = rows.t_utc_us.to_numpy()[first]
+    video = rows.video_id.astype("category").cat.codes.to_numpy(np.int64)[first]
+    return steps((t_us - t_us[0]) / 1e6, video, rows.frame.to_numpy(np.int64)[first])
+
+
+def reach(step: np.ndarray) -> np.ndarray:
+    """(frames,) s that no track may be cut within: two steps and a half, 0 at the usual rates.
+
+    A person may be missed in one frame and found in the next. A pause up to `spacing.LONGEST_S`, in which nobody looked,
+    cuts no track either.
+    """
+    import numpy as np
+
+    from stages.tracking.spacing import FEW_S, LONGEST_S, NORMAL_S, local_steps
+
+    local = local_steps(step)
+    pause = np.where((step > FEW_S) & (step <= LONGEST_S), step * 1.01, 0.0)
+    return np.maximum(np.where(local > NORMAL_S, 2.5 * local, 0.0), pause)
+
+
+def unseen(step: np.ndarray) -> np.ndarray:
+    """(frames,) s about each frame in which nobody looked, three quarters of the longer step; 0 at the usual rates.
+
+    A box stands for more than its moment where frames are rare: a person is there before the first and after the last.
+    The whole step is what to expect; of less, one box alone makes half a second at 1.5 frames per second only.
+    """
+    import numpy as np
+
+    from stages.tracking.spacing import FEW_S, LONGEST_S
+
+    longer = np.maximum(step, np.append(step[1:], step[-1:]))
+    return np.where(longer > FEW_S, 0.75 * np.minimum(longer, LONGEST_S), 0.0)
+
+
+def typical_step(step: np.ndarray) -> float:
+    """s; the median over a camera's frames of the typical step about each."""
+    import numpy as np
+
+    from stages.tracking.spacing import local_steps
+
+    return float(np.median(local_steps(step)))
+
+
+def alone(track: pd.Series) -> float:
+    """The share of boxes whose track, or tracklet, has no other."""
+    return float((track.groupby(track).transform("size") == 1).mean()) if len(track) else 0.0
+
+
+def long_enough(rows: pd.DataFrame, min_length_s: float) -> pd.Series:
+    """Which rows belong to tracks (column ``track``) that are so long from first to last box."""
     t = rows.groupby("track").t_utc_us
-    return rows[t.transform("max") - t.transform("min") >= min_length_s * 1e6 - 1]
+    return t.transform("max") - t.transform("min") >= min_length_s * 1e6 - 1
+
+
+def long_in_few_frames(rows: pd.DataFrame, min_length_s: float) -> pd.Series:
+    """The same with the time about its frames in which nobody looked (column ``unseen_s``); False where there is none."""
+    track = rows.groupby("track")
+    spare_s = track.unseen_s.transform("max")
+    span_us = track.t_utc_us.transform("max") - track.t_utc_us.transform("min")
+    return (spare_s > 0) & (span_us + spare_s * 1e6 >= min_length_s * 1e6 - 1)
+
+
+def too_slow(detections: pd.DataFrame, boxes: pd.DataFrame) -> str:
+    """A sentence where a camera's frames are too far apart to follow people who walk, else nothing.
+
+    They are where people leave their box from one frame to the next: their centres move by more than its width, or
+    half of the boxes are alone in their tracklet.
+    """
+    import numpy as np
+
+    from stages.tracking.spacing import FEW_S
+
+    rows, _ = in_order_of_time(detections)
+    if rows.empty or boxes.empty:
+        return ""
+    t_us = rows.t_utc_us.to_numpy()
+    first = np.flatnonzero(np.diff(t_us, prepend=t_us[0] - 1))
+    step_s = typical_step(frame_steps(rows, first))
+    if step_s <= FEW_S:
+        return ""
+    seen = boxes.sort_values(["tracklet_id", "t_utc_us"], kind="stable")
+    x = (seen.x1 + seen.x2) / 2
+    moved = (x.groupby(seen.tracklet_id).diff().abs() / (seen.x2 - seen.x1)).dropna()
+    if alone(seen.tracklet_id) < 0.5 and not (len(moved) and float(moved.median()) > 1.0):
+        return ""
+    return (
+        f"; about {1 / step_s:.2g} frames a second are too few to follow people who walk: they leave their box from "
+        f"one frame to the next, and their tracklets may be short or change persons. Record this camera at 5 frames "
+        f"a second or more, or raise detect.target_fps if it is set"
+    )
 
 
 def moving(rows: pd.DataFrame, after_s: float, wander: float) -> pd.DataFrame:
@@ -287,7 +397,7 @@ STAGE = Stage(
     inputs=(VIDEOS, DETECTIONS, KEYPOINTS),
     outputs=(TRACKLETS, BOXES),
     config=TrackConfig,
-    version=2,
+    version=3,
     run=run,
     sources=("site.view",),
 )

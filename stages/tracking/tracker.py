@@ -40,6 +40,9 @@ class TrackerSettings:
     weak_gap_s: float = 0.5
     min_duration_s: float = 0.2
     tentative_gap_s: float = 0.3
+    far_from_s: float = 0.3  # s unseen, from which a track may be found beside where it is expected
+    far_pace: float = 1.2  # heights per s that a person may be off, at few frames per second
+    far_most: float = 1.6  # heights, however long unseen
     keypoint_weight: float = 0.5  # of the poses' likeness against the boxes' overlap, where both have a pose
     noise: kalman.Noise = field(default_factory=kalman.Noise)
 
@@ -61,7 +64,7 @@ class Tracker:
         self.posed_at: Array = np.zeros((0, 4))  # cx, cy, width, height of the boxes then
 
     def update(
-        self, t_s: float, boxes: Array, scores: Array, poses: Array | None = None
+        self, t_s: float, boxes: Array, scores: Array, poses: Array | None = None, reach_s: float = 0.0
     ) -> tuple[Ints, Array, Array]:
         """One frame.
 
@@ -70,6 +73,8 @@ class Tracker:
             boxes: (n, 4) x1, y1, x2, y2 in px.
             scores: (n,) 0..1.
             poses: (n, K, 3) x, y in px and score of keypoints, always or never.
+            reach_s: s; no track ends that was seen within them, whatever the settings' gaps say. For frames so far
+                apart that the gaps hold one or none of them; 0 at the usual rates.
 
         Returns:
             (n,) the id of each box's track, -1 where it belongs to none: ids of tracks that never get into
@@ -78,7 +83,7 @@ class Tracker:
             margin where no other was near.
         """
         s = self.settings
-        self._predict(t_s)
+        self._predict(t_s, reach_s)
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         scores = np.asarray(scores, np.float64)
         track_of = np.full(len(boxes), -1, np.int64)  # positions among the tracks
@@ -86,8 +91,10 @@ class Tracker:
         strong = np.flatnonzero(scores >= s.track_high_threshold)
         overlap, allowed = self._overlap(boxes, poses)
         self._match(track_of, np.arange(len(self.ids)), strong, overlap, allowed, scores)
+        if reach_s > s.far_from_s and len(self.ids) and len(strong):
+            self._match_far(t_s, track_of, strong, boxes, overlap, allowed, scores)
         if len(strong) < len(boxes):
-            left = (t_s - self.last_seen_s <= s.weak_gap_s) & self.confirmed
+            left = (t_s - self.last_seen_s <= max(s.weak_gap_s, reach_s)) & self.confirmed
             left[track_of[track_of >= 0]] = False
             weak = np.flatnonzero(scores < s.track_high_threshold)
             certain = allowed & (overlap >= s.min_iou_low)
@@ -104,11 +111,11 @@ class Tracker:
             ids[fresh] = self._begin(t_s, boxes[fresh], None if poses is None else poses[fresh])
         return ids, fit, margin
 
-    def _predict(self, t_s: float) -> None:
+    def _predict(self, t_s: float, reach_s: float) -> None:
         if self.now_s is not None:
             if t_s <= self.now_s:
                 raise ValueError(f"frames must come in order of time: {t_s} s after {self.now_s} s")
-            self._end(t_s)  # before, so that hours without people cost nothing
+            self._end(t_s, reach_s)  # before, so that hours without people cost nothing
             self.state = kalman.predict(self.state, t_s - self.now_s, self.settings.noise)
         self.now_s = t_s
 
@@ -141,6 +148,38 @@ class Tracker:
             overlap, allowed = overlap[grid], allowed[grid]
         rows, found = assign(overlap * scores[columns], allowed)
         track_of[columns[found]] = tracks[rows]
+
+    def _match_far(
+        self,
+        t_s: float,
+        track_of: Ints,
+        strong: Ints,
+        boxes: Array,
+        overlap: Array,
+        allowed: Flags,
+        scores: Array,
+    ) -> None:
+        """A second chance at few frames per second, by the distance of centres: boxes of walkers do not overlap there.
+
+        The gate grows with the time unseen. ``overlap`` and ``allowed`` are written where such a pair may be: a likeness
+        that falls from one half to 0 at the gate, so that the certainty of the match knows its rivals.
+        """
+        s = self.settings
+        rows = np.setdiff1d(np.arange(len(self.ids)), track_of)
+        rows = rows[t_s - self.last_seen_s[rows] > s.far_from_s]
+        columns = strong[track_of[strong] < 0]
+        if not len(rows) or not len(columns):
+            return
+        expected, found = self.state.position[rows], centre_size(boxes[columns])
+        height, other = np.maximum(expected[:, 3:], 1.0), found[:, 3]
+        off = np.linalg.norm(expected[:, None, :2] - found[None, :, :2], axis=2) / np.maximum(height, other)
+        gate = np.minimum(s.far_pace * (t_s - self.last_seen_s[rows]), s.far_most)[:, None]
+        near = 0.5 * (1.0 - off / gate)
+        good = (near > 0) & (height >= s.min_height_ratio * other) & (s.min_height_ratio * height <= other)
+        grid = np.ix_(rows, columns)
+        overlap[grid] = np.where(good, np.maximum(overlap[grid], near), overlap[grid])
+        allowed[grid] |= good
+        self._match(track_of, rows, columns, overlap, allowed, scores)
 
     def _certainty(self, i: Ints, j: Ints, overlap: Array, allowed: Flags) -> tuple[Array, Array]:
         """(n,) overlap of each box with its track, and (n,) what it is better than every other confirmed track's.
@@ -182,10 +221,10 @@ class Tracker:
         self.confirmed = np.concatenate([self.confirmed, np.zeros(n, bool)])
         return ids
 
-    def _end(self, t_s: float) -> None:
+    def _end(self, t_s: float, reach_s: float) -> None:
         s = self.settings
         gap_s = t_s - self.last_seen_s
-        stays = gap_s <= np.where(self.confirmed, s.max_gap_s, s.tentative_gap_s)
+        stays = gap_s <= np.maximum(np.where(self.confirmed, s.max_gap_s, s.tentative_gap_s), reach_s)
         if not stays.all():
             self.state = self.state.keep(stays)
             if len(self.poses):

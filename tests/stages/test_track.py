@@ -1,5 +1,7 @@
 """The tracker on tiny worlds with known truth."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline import schema
 from pipeline.manifests import BOXES, DETECTIONS, TRACKLETS
 from stages.isolate import split_unclear
-from stages.track import TrackConfig, in_order_of_time, moving, track_camera
+from stages.track import TrackConfig, in_order_of_time, moving, too_slow, track_camera
 from stages.tracking.tracker import Tracker, TrackerSettings
 
 START_US = 1_777_622_400_000_000  # 2026-05-01 08:00 UTC
@@ -207,3 +209,108 @@ def test_the_stage_and_the_tracker_have_the_same_defaults() -> None:
     for name, value in vars(TrackerSettings()).items():
         if name in TrackConfig.model_fields:
             assert value == getattr(TrackConfig(), name), name
+
+
+# Walkers of 0.8 heights per second who never come near each other.
+APART = [
+    {"x": 50, "y": 300, "h": 100, "vx": 80, "to": 8},
+    {"x": 1200, "y": 600, "h": 120, "vx": -96, "from": 1},
+    {"x": 100, "y": 900, "h": 90, "vx": 60, "from": 2, "to": 9},
+]
+
+
+@pytest.mark.parametrize("fps", [1, 1.5, 2, 3, 3.3, 4, 5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_at_few_frames_a_second_nobody_vanishes_and_nobody_is_mixed(fps: float, seed: int) -> None:
+    detections = world(APART, 10, fps, noise_px=2, seed=seed)
+    _, boxes = follow(detections)
+    assert sorted(map(sorted, people_of(boxes, detections))) == [[0], [1], [2]]
+    assert len(boxes) == len(detections)
+
+
+@pytest.mark.parametrize("fps", [1, 2, 3])
+def test_a_person_missed_in_one_frame_of_a_slow_camera_stays_one_tracklet(fps: float) -> None:
+    detections = world(APART, 10, fps, noise_px=1)
+    some = detections[(detections.frame != int(5 * fps)) | (detections.pid != 1)]
+    _, boxes = follow(some)
+    assert sorted(map(sorted, people_of(boxes, some))) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("fps", [1, 2, 3])
+def test_whoever_is_seen_in_two_frames_of_a_slow_camera_leaves_a_tracklet(fps: float) -> None:
+    brief = {"x": 700, "y": 100, "h": 70, "vx": 20, "from": 4, "to": 4 + 1 / fps}
+    detections = world([*APART, brief], 10, fps)
+    _, boxes = follow(detections)
+    assert {3} in people_of(boxes, detections)
+
+
+@pytest.mark.parametrize("rates", [(25, 1), (1, 25), (10, 2), (2, 10), (3, 1), (25, 3)])
+def test_rates_may_change_within_a_recording_and_from_file_to_file(rates: tuple[float, float]) -> None:
+    fast, slow = (world(APART, 10, fps, noise_px=1) for fps in rates)
+    half = START_US + 5_000_000
+    whole = pd.concat([fast[fast.t_utc_us < half], slow[slow.t_utc_us >= half]])
+    whole["frame"] = whole.t_utc_us.rank(method="dense").astype("int64") - 1
+    files = whole.assign(video_id=np.where(whole.t_utc_us < half, "cam1_a", "cam1_b"))
+    for detections in (whole, files):
+        _, boxes = follow(detections)
+        assert sorted(map(sorted, people_of(boxes, detections))) == [[0], [1], [2]]
+        assert len(boxes) == len(detections)
+
+
+@pytest.mark.parametrize("target_fps", [1, 2, 3])
+def test_frames_that_were_not_looked_at_are_told_by_their_numbers(target_fps: float) -> None:
+    detections = world(APART, 10, 25, noise_px=1)
+    interval = (detections.frame / 25 * target_fps + 0.01).astype(int)
+    looked = detections[detections.frame == detections.frame.groupby(interval).transform("min")]
+    _, boxes = follow(looked)
+    assert sorted(map(sorted, people_of(boxes, looked))) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("pause_s", [0.7, 1.5, 30.0])
+@pytest.mark.parametrize("burst", [1, 3, 8])
+def test_pauses_of_a_camera_that_records_on_motion_lose_nobody(pause_s: float, burst: int) -> None:
+    people = [{"x": 100, "y": 300, "h": 100, "vx": 8}, {"x": 700, "y": 600, "h": 120, "vx": -9}]
+    detections = world(people, 12, 10, noise_px=1)
+    detections["t_utc_us"] += (detections.frame // burst) * round(pause_s * 1e6)  # people wait meanwhile
+    tracklets, boxes = follow(detections)
+    assert all(len(p) == 1 for p in people_of(boxes, detections))
+    assert len(boxes) == len(detections)
+    if pause_s < 2:
+        assert len(tracklets) == 2
+
+
+def test_where_walkers_cannot_be_followed_single_boxes_stay_and_a_sentence_says_so() -> None:
+    rushing = [{"x": 50, "y": 300, "h": 60, "vx": 500}, {"x": 5000, "y": 900, "h": 60, "vx": -500}]
+    detections = world(rushing, 8, 2)
+    _, boxes = follow(detections)
+    assert len(boxes) == len(detections) and all(len(p) == 1 for p in people_of(boxes, detections))
+    assert "about 2 frames a second are too few" in too_slow(detections, boxes)
+    walking = world(APART, 8, 1)
+    assert "about 1 frames a second are too few" in too_slow(walking, follow(walking)[1])
+    for fps in (5, 10, 25):
+        fine = world(APART, 8, fps)
+        assert too_slow(fine, follow(fine)[1]) == ""
+
+
+def test_rare_false_boxes_at_a_usual_rate_are_no_slow_camera() -> None:
+    flicker = world([{"x": 300, "y": 200, "h": 80}], 120, 10)
+    frames = [3, 40, 41, 200, 467, 900, 1111]
+    assert follow(flicker[flicker.frame.isin(frames)])[0].empty
+    assert follow(flicker[flicker.frame.isin(frames[::2])])[0].empty
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_case_11_has_three_people_in_each_camera(every: int) -> None:
+    """Two frames a second, and one."""
+    folder = Path(__file__).resolve().parents[3] / "shared" / "cases" / "11-low-fps" / "2fps" / "det"
+    if not folder.is_dir():
+        pytest.skip("the cases are not at hand")
+    for file in sorted(folder.glob("*.txt")):
+        table = pd.read_csv(file, header=None, names=["frame", "id", "x1", "y1", "w", "h", "score"])
+        table = table[(table.frame - 1) % every == 0].reset_index(drop=True)
+        table = table.assign(video_id="cam1_a", x2=table.x1 + table.w, y2=table.y1 + table.h)
+        table["t_utc_us"] = START_US + table.frame * 500_000
+        table["detection"] = table.groupby("frame").cumcount()
+        tracklets, boxes = follow(table)
+        assert len(tracklets) == 3, file.name
+        assert len(boxes) == len(table)
