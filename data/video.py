@@ -292,7 +292,7 @@ def _open(path: Path, hardware: HWAccel | None = None) -> InputContainer:
 def _main_stream(container: InputContainer) -> Any:
     """The recording among the video streams: no cover picture, the default one, the largest, the longest, the first."""
 
-    def worth(stream: Any) -> tuple[bool, bool, int, int]:
+    def worth(stream: Any) -> tuple[bool, bool, bool, int, int]:
         flags = stream.disposition
         picture = bool(
             flags & (Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails)
@@ -301,7 +301,8 @@ def _main_stream(container: InputContainer) -> Any:
         length = stream.duration or 0
         if stream.time_base:
             length = round(length * float(stream.time_base))
-        return not picture, default, (stream.width or 0) * (stream.height or 0), length
+        known = bool(stream.codec_context.pix_fmt)  # damage invents streams, of which nothing decodes
+        return not picture, known, default, (stream.width or 0) * (stream.height or 0), length
 
     return max(container.streams.video, key=worth)
 

@@ -21,10 +21,25 @@ from torch import Tensor
 from pipeline.errors import UserError
 
 # What trainers keep beside weights, by the beginning of its full name.
-_BESIDE = ("numpy.", "argparse.Namespace", "pathlib.", "types.SimpleNamespace", "yacs.config.", "omegaconf.")
+_BESIDE: tuple[str, ...] = (
+    "numpy.",
+    "argparse.Namespace",
+    "pathlib.",
+    "types.SimpleNamespace",
+    "yacs.config.",
+    "omegaconf.",
+)
 _BESIDE += ("pytorch_lightning.", "lightning.", "lightning_fabric.", "typing.Any", "datetime.")
 # Under which keys they keep the weights, the averaged ones not first: they are not what was asked for.
-_HOLDERS = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights")
+_HOLDERS: tuple[str, ...] = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "network",
+    "weights",
+)
 _HOLDERS += ("params", "student", "state_dict_ema", "model_ema", "ema")
 # What wrappers put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.", "base.", "net.", "network.", "encoder.")
