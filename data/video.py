@@ -23,6 +23,7 @@ import numpy as np
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 # Any Python log callback deadlocks when a decoder thread reports damage while the file is being closed.
@@ -182,6 +183,8 @@ def probe(path: Path) -> VideoFacts:
         )
     notes = [f"{n} {what}" for what, n in sorted(tally.items()) if n]
     claimed = header.duration_s or 0.0
+    # Matroska's length counts from zero, also where the stamps of a segment go on from the one before.
+    claimed -= header.before_s if claimed > header.before_s else 0.0
     if claimed > last_s + lead_s + max(_SHORT_S, _SHORT_SHARE * claimed):
         notes.append(f"ends at {last_s:.0f} s of the {claimed:.0f} s that its header claims")
     shown = ["interlaced, one field shown"] if interlaced else []
@@ -286,6 +289,24 @@ def _open(path: Path, hardware: HWAccel | None = None) -> InputContainer:
     return container
 
 
+def _main_stream(container: InputContainer) -> Any:
+    """The recording among the video streams: no cover picture, the default one, the largest, the longest, the first."""
+
+    def worth(stream: Any) -> tuple[bool, bool, bool, int, int]:
+        flags = stream.disposition
+        picture = bool(
+            flags & (Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails)
+        )
+        default = bool(flags & Disposition.default)
+        length = stream.duration or 0
+        if stream.time_base:
+            length = round(length * float(stream.time_base))
+        known = bool(stream.codec_context.pix_fmt)  # damage invents streams, of which nothing decodes
+        return not picture, known, default, (stream.width or 0) * (stream.height or 0), length
+
+    return max(container.streams.video, key=worth)
+
+
 def _begins_with(path: Path, *words: bytes) -> bool:
     try:
         with path.open("rb") as file:
@@ -337,7 +358,7 @@ def _decoded_frames(
     """Frames and their raw times; ``packets[0]`` counts the packets that held anything."""
     failures = 0
     with _open(path, hardware) as container:
-        stream = container.streams.video[0]
+        stream = _main_stream(container)
         stream.thread_type = threads  # type: ignore[assignment]
         stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
         time_base = float(stream.time_base or 0)
@@ -419,24 +440,28 @@ class _Header:
     created: str
     pixel_aspect: float
     duration_s: float | None
+    before_s: float = 0.0  # of duration_s, what lies before the first stamp
 
 
 def _header(path: Path) -> _Header:
     with _open(path) as container:
-        stream = container.streams.video[0]
+        stream = _main_stream(container)
         # Without stamps the average is a default of the demuxer; the guess has looked into the stream.
         stamped = stream.start_time is not None
         rate = (stream.average_rate if stamped else None) or stream.guessed_rate or stream.average_rate
         base = float(stream.time_base or 0)
         start = None if stream.start_time is None else stream.start_time * base
-        if "matroska" in container.format.name and _first_packet_at(container, stream) > _MATROSKA_HEAD:
+        matroska, before_s = "matroska" in container.format.name, 0.0
+        if matroska and _first_packet_at(container, stream) > _MATROSKA_HEAD:
             start = 0.0  # its stamps count from the start of the recording, and what stood there is gone
+        elif matroska and start is not None:
+            before_s = max(start, 0.0)
         claimed = float(container.duration / av.time_base) if container.duration else None
         created = container.metadata.get("creation_time") or stream.metadata.get("creation_time") or ""
         aspect = float(stream.sample_aspect_ratio or 1)
         # Beyond what any camera has, the header is damaged.
         aspect = aspect if 0.25 <= aspect <= 4 else 1.0
-        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created, aspect, claimed)
+        return _Header(1 / float(rate) if rate else 1 / 25, start, base, created, aspect, claimed, before_s)
 
 
 def _first_packet_at(container: InputContainer, stream: Any) -> int:

@@ -40,6 +40,33 @@ EXTENSIONS = frozenset(
 )
 
 
+# Folders in which storage and systems keep what is no recording, or none any more; hidden ones are left out anyway.
+_SERVICE = frozenset(
+    [
+        "@eadir",
+        "#recycle",
+        "#snapshot",
+        "@recycle",
+        "@recently-snapshot",
+        "@tmp",
+        "@sharebin",
+        "$recycle.bin",
+        "recycler",
+        "lost+found",
+        "system volume information",
+        "__macosx",
+        "found.000",
+        "network trash folder",
+        "temporary items",
+    ]
+)
+
+
+def in_service_folder(path: Path, root: Path) -> bool:
+    """Whether a folder of a NAS or a system lies between ``root`` and the file."""
+    return any(part.lower() in _SERVICE or part.startswith(".") for part in path.relative_to(root).parts[:-1])
+
+
 def expand_videos(spec: str) -> list[Path]:
     """Absolute paths of the recordings, in natural order, each once.
 
@@ -59,7 +86,7 @@ def expand_videos(spec: str) -> list[Path]:
     # os.path says False, where Path raises, of a user nobody is and of a name longer than any there is.
     path = Path(_expanded(spec))
     if os.path.isdir(path):
-        found = [p for p in files_below(path) if p.suffix.lower() in EXTENSIONS]
+        found = _recordings_below(path)
         wanted = "a video file"
     elif os.path.isfile(path):
         suffix = path.suffix.lower()
@@ -112,7 +139,13 @@ def globbed(pattern: str, folder: Path = Path()) -> list[Path]:
         found = [path for path in root.glob(str(Path(*parts[fixed:]))) if path.is_file()]
     except (ValueError, OSError):  # '**x' is no pattern
         return []
+    found = [p for p in found if not in_service_folder(p, root)]
     return [p for p in found if not any(name.startswith(".") for name in p.relative_to(root).parts)]
+
+
+def _recordings_below(folder: Path) -> list[Path]:
+    files = (p for p in files_below(folder) if p.suffix.lower() in EXTENSIONS)
+    return [p for p in files if not in_service_folder(p, folder)]
 
 
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
@@ -156,5 +189,5 @@ def _of_site(path: Path) -> list[Path]:
         listed = named if isinstance(named, list) else [named]
         globs += [g for g in listed if isinstance(g, str)]
     if not globs:
-        return [p for p in files_below(path.parent) if p.suffix.lower() in EXTENSIONS]
+        return _recordings_below(path.parent)
     return [p for g in globs for p in globbed(g, path.parent)]

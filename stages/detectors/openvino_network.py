@@ -6,6 +6,7 @@ that ultralytics' own predictor gives.
 
 from __future__ import annotations
 
+import ast
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from stages.tracking.boxes import iou_matrix
 
 RGB = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float32]
+PERSON_NAMES = ("person", "pedestrian", "people")  # the first that a network has
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,20 @@ class OpenVinoDetector:
             raise UserError(
                 f"DETECTOR={model}: OpenVINO cannot read it ({str(error).splitlines()[-1]})."
             ) from error
+        metadata = {**embedded_metadata(network), **metadata}
         shape = network.input().partial_shape
-        if shape.is_dynamic:
+        if shape.is_dynamic or shape[0].get_length() != 1:
             sides = [d.get_length() if d.is_static else image_size for d in list(shape)[2:]]
-            network.reshape([1, 3, *sides])
+            batch = f"a batch of {shape[0]}" if shape.is_static else "an open input"
+            try:
+                network.reshape([1, 3, *sides])
+                fits = network.output(0).partial_shape[0] == 1
+            except RuntimeError:
+                fits = False
+            if not fits:
+                raise UserError(
+                    f"DETECTOR={model}: made for {batch} and cannot be run on one image; export it again with batch=1."
+                )
         _, _, height, width = network.input().shape
         self.input_size = (int(height), int(width))
         self.min_score, self.nms_iou, self.max_detections = min_score, nms_iou, max_detections
@@ -162,6 +174,19 @@ def read_head(output_shape: tuple[int, ...], metadata: dict[str, Any], model: Pa
         raise UserError(
             f"DETECTOR={model}: an output of shape {output_shape} is not that of a YOLO detector."
         )
+    task = str(metadata.get("task") or "detect")
+    if task not in ("detect", "pose", "segment"):
+        raise UserError(
+            f"DETECTOR={model}: a network for '{task}'; export one of task detect, pose or segment."
+        )
+    labels = metadata.get("names")
+    described = "".join(c for c in str(metadata.get("description") or "").lower() if c.isalnum())
+    rows, columns = output_shape[1:]
+    whole = labels is not None and 4 + len(labels) == columns != rows and columns != 6
+    if "rtdetr" in described or (whole and not metadata.get("end2end")):
+        raise UserError(
+            f"DETECTOR={model}: RT-DETR is not read; give a YOLO detector, for example DETECTOR=yolo11n.pt."
+        )
     final = bool(metadata.get("end2end") or (metadata.get("args") or {}).get("nms") or output_shape[2] == 6)
     names = metadata.get("names")
     if (
@@ -174,21 +199,41 @@ def read_head(output_shape: tuple[int, ...], metadata: dict[str, Any], model: Pa
                 f"export it again with ultralytics."
             )
         return Head("boxes" if final else "candidates", n_classes, 0)
-    names = dict(enumerate(names)) if isinstance(names, list) else {int(k): str(v) for k, v in names.items()}
+    names = (
+        dict(enumerate(map(str, names)))
+        if isinstance(names, list)
+        else {int(k): str(v) for k, v in names.items()}
+    )
     shape = metadata.get("kpt_shape") or (0, 0)
     keypoints = int(shape[0]) if int(shape[1]) == 3 else 0
     return Head("boxes" if final else "candidates", len(names), person_class(names, model), keypoints)
 
 
+def embedded_metadata(network: Any) -> dict[str, Any]:
+    """What ultralytics noted inside an ONNX file; only Python's literals are read, everything else stays text."""
+    if not network.has_rt_info(["framework"]):
+        return {}
+    found: dict[str, Any] = {}
+    for key, value in network.get_rt_info("framework").value.items():
+        text = str(getattr(value, "value", value))
+        try:
+            found[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[key] = text
+    kinds = {"names": (dict, list), "args": dict, "kpt_shape": (list, tuple)}
+    return {key: value for key, value in found.items() if isinstance(value, kinds.get(key, object))}  # type: ignore[arg-type]
+
+
 def person_class(names: dict[int, str], model: Path | str) -> int:
-    """The number of the class called 'person', or of the only class.
+    """The number of the class called 'person', else 'pedestrian' or 'people', or of the only class.
 
     Raises:
         UserError: there are several classes and none is a person.
     """
-    for number, name in sorted(names.items()):
-        if name.strip().lower() == "person":
-            return number
+    for wanted in PERSON_NAMES:
+        for number, name in sorted(names.items()):
+            if name.strip().lower() == wanted:
+                return number
     if len(names) == 1:
         return next(iter(names))
     some = ", ".join(list(names.values())[:5])

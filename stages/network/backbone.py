@@ -9,11 +9,8 @@ A checkpoint is a dictionary that ``torch.load(weights_only=True)`` reads: forma
 
 from __future__ import annotations
 
-import os
-import pickle
-import re
+import sys
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +20,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError, closest, shown
 from stages.network import osnet
+from stages.network.checkpoints import first_line, read, unwrap
 
 FORMAT = "trackweave-reid-1"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -78,7 +76,7 @@ def build(
     pretrained = weights == "pretrained"
     if isinstance(weights, str) and weights not in ("pretrained", "random"):
         weights = Path(weights)
-    given = _read(weights) if isinstance(weights, Path) else None
+    given = read(weights) if isinstance(weights, Path) else None
     if given and given.get("format") == FORMAT:
         network = _from_checkpoint(given, Path(str(weights)), expected=name)
         if image_size not in (IMAGE_SIZE, network.image_size):
@@ -121,7 +119,7 @@ def load(path: Path) -> ReidNetwork:
     Raises:
         UserError: the file is missing, no checkpoint of ours, or does not fit its own backbone.
     """
-    given = _read(path)
+    given = read(path)
     if given.get("format") != FORMAT:
         raise UserError(
             f"{path}: holds bare weights without a backbone name; give them as WEIGHTS= with BACKBONE=."
@@ -238,7 +236,7 @@ def _create_timm(name: str, image_size: tuple[int, int], pretrained: bool) -> Re
         if not pretrained:
             raise UserError(f"BACKBONE={name}: timm cannot build it: {error}") from error
         raise UserError(
-            f"WEIGHTS=pretrained: the weights of {name} cannot be downloaded ({_first_line(error)}); "
+            f"WEIGHTS=pretrained: the weights of {name} cannot be downloaded ({first_line(error)}); "
             "name a file as WEIGHTS=, or start from WEIGHTS=random."
         ) from error
     backbone.eval()
@@ -250,7 +248,7 @@ def _create_timm(name: str, image_size: tuple[int, int], pretrained: bool) -> Re
             backbone = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=image_size)
         except Exception as error:
             raise UserError(
-                f"BACKBONE={name}: cannot take images of {image_size[0]}×{image_size[1]}: {_first_line(error)}"
+                f"BACKBONE={name}: cannot take images of {image_size[0]}×{image_size[1]}: {first_line(error)}"
             ) from error
         with torch.no_grad():
             shape = backbone.eval()(torch.zeros(1, 3, *image_size)).shape
@@ -264,14 +262,10 @@ def _create_timm(name: str, image_size: tuple[int, int], pretrained: bool) -> Re
 
 def _load_bare(network: ReidNetwork, given: Mapping[str, Any], path: Path) -> None:
     """Fill the backbone from a state dict; a classifier in it is dropped, anything else must fit."""
-    state = given.get("state_dict", given.get("model", given))
-    plain = isinstance(state, Mapping) and all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
-    )
-    if not plain:
-        raise UserError(f"WEIGHTS={path}: holds no state dict of a network; give a .pth of {network.name}.")
-    state = {k.removeprefix("module.").removeprefix("backbone."): v for k, v in state.items()}
     wanted = network.backbone.state_dict()
+    if (weights := unwrap(given, wanted)) is None:
+        raise UserError(f"WEIGHTS={path}: holds no state dict of a network; give a .pth of {network.name}.")
+    state = weights.state
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     misshapen = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
     extra = [k for k in state if k not in wanted and not k.startswith(_CLASSIFIERS)]
@@ -284,38 +278,12 @@ def _load_bare(network: ReidNetwork, given: Mapping[str, Any], path: Path) -> No
     _fill(network.backbone, {k: state.get(k, v) for k, v in wanted.items()}, path)
     if why := _not_finite(network, path):
         raise UserError(why)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not os.path.isfile(path):
-        raise UserError(f"WEIGHTS={path}: no such file; give a .pth checkpoint, 'random' or 'pretrained'.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _refuse_bomb(path)
-            given = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on bytes that are no weights the unpickler trips over anything
-        reason = _first_line(error)
-        if isinstance(
-            error, pickle.UnpicklingError
-        ):  # torch's own words tell how to run that code all the same
-            asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-            reason = f"it asks for {asked[1]}, which is no tensor and may run code" if asked else "no tensors"
-        raise UserError(
-            f"WEIGHTS={path}: cannot be read as PyTorch weights ({reason}); give a state dict saved by torch.save."
-        ) from error
-    if not isinstance(given, dict):
-        raise UserError(f"WEIGHTS={path}: holds a {type(given).__name__}, wanted a state dict.")
-    return given
-
-
-def _refuse_bomb(path: Path) -> None:
-    """Raise ValueError where the archive would unpack to more than it is: torch.save compresses nothing."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise ValueError(f"it would unpack to {unpacked >> 20} MB")
+    if weights.left_out:
+        print(
+            f"WEIGHTS={path}: fills {sum(k in state for k in wanted)} of the {len(wanted)} values of {network.name}; left out: "
+            f"{_some(weights.left_out)}.",
+            file=sys.stderr,
+        )
 
 
 def _some(keys: list[str], max_items: int = 3) -> str:
@@ -327,9 +295,3 @@ def _some(keys: list[str], max_items: int = 3) -> str:
 def _second_line(error: Exception) -> str:
     """Where load_state_dict says which keys; the line above only says that there are errors."""
     return " ".join(str(error).splitlines()[1:2]).strip()[:160]
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    text = text.splitlines()[0].partition(". ")[0] if any(map(str.isalpha, text)) else type(error).__name__
-    return text[:160].rstrip(".")

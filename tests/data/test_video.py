@@ -169,3 +169,57 @@ def test_the_real_footage_decodes_to_its_end(footage: Path) -> None:
     drone = list(read_frames(footage / "drones-four-views" / "cam1-source.webm", tally))
     assert len(drone) == 150 and tally[REPAIRED_TIMES] == 0
     assert drone[0].rgb().shape == (540, 960, 3)
+
+
+@pytest.mark.parametrize("start_s", [3, 600, 86400])
+def test_matroska_segments_whose_stamps_go_on_are_whole(tmp_path: Path, start_s: int) -> None:
+    path = write(tmp_path / "a.mkv", [1000 * start_s + 100 * i for i in range(50)])
+    facts = probe(path)
+    assert (facts.frames, facts.whole, facts.note, facts.lead_s) == (50, True, "", 0)
+    assert facts.duration_s == pytest.approx(4.9)
+
+
+def two_streams(path: Path, sizes: list[tuple[int, int]], default: list[bool], counts: list[int]) -> Path:
+    from av.stream import Disposition
+
+    with av.open(str(path), "w") as container:
+        streams = []
+        for (width, height), flag in zip(sizes, default, strict=True):
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.disposition = Disposition.default if flag else Disposition(0)
+            streams.append(stream)
+        for stream, count in zip(streams, counts, strict=True):
+            for _ in range(count):
+                grey = np.full((stream.height, stream.width, 3), 90, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sizes", "default", "counts", "width"),
+    [
+        ([(64, 48), (128, 96)], [True, True], [20, 20], 128),
+        ([(128, 96), (64, 48)], [True, True], [20, 20], 128),
+        ([(128, 96), (64, 48)], [False, True], [20, 20], 64),
+    ],
+)
+def test_the_default_and_then_the_largest_stream_is_the_recording(
+    tmp_path: Path, sizes: list[tuple[int, int]], default: list[bool], counts: list[int], width: int
+) -> None:
+    facts = probe(two_streams(tmp_path / "a.mkv", sizes, default, counts))
+    assert (facts.width, facts.frames) == (width, 20)
+
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+
+
+@pytest.mark.footage
+def test_cases_of_containers() -> None:
+    if not CASES.is_dir():
+        pytest.skip(f"no cases at {CASES}")
+    (cover,) = (CASES / "12-video-cover-art-first" / "videos").glob("*.mp4")
+    facts = probe(cover)
+    assert (facts.frames, facts.width, facts.height, facts.whole) == (100, 640, 384, True)
+    assert all(probe(path).whole for path in (CASES / "14-video-stamps-go-on" / "videos").glob("*.mkv"))

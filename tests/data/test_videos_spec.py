@@ -84,3 +84,25 @@ def test_folder_digest_sees_names_and_contents(tree: Path) -> None:
     assert folder_digest(tree / "gate", memory) == before
     (tree / "gate" / "a 2.mp4").rename(tree / "gate" / "a 3.mp4")
     assert folder_digest(tree / "gate", memory) != before
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "@eaDir/a.mp4",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "lost+found",
+        "System Volume Information",
+        ".Trash-1000",
+        ".stfolder",
+    ],
+)
+def test_service_folders_hold_no_recordings(tmp_path: Path, folder: str) -> None:
+    for name in (f"{folder}/x.mp4", f"gate/{folder}/y.mp4", "gate/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert names(tmp_path) == ["a.mp4"]
+    assert names(tmp_path / "**" / "*.mp4") == ["a.mp4"]
+    if not folder.startswith("."):
+        assert names(tmp_path / folder) == ["x.mp4"], "named itself, it is meant"
