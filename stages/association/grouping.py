@@ -22,31 +22,32 @@ if TYPE_CHECKING:
     from stages.association.time_prior import TimePrior
 
 
-CERTAIN = (
-    100.0  # log-odds of what a person said; average linkage may join others to it, and is not drowned by them
-)
+CERTAIN = 100.0  # log-odds of an annotated same pair; large, but finite, so that average linkage can still join others to it
 
 
 class GroupingConfig(Settings):
-    """How appearance and time are weighed, and how sure two tracklets must be."""
+    """How appearance and time are scored, and how sure two tracklets must be."""
 
     min_log_odds: float = Field(
         0.0,
         description="mean log-odds of 'same person' at which two groups of tracklets are joined; higher is stricter",
     )
-    centre_cameras: bool = Field(True, description="take out what all tracklets of one camera share")
+    centre_cameras: bool = Field(True, description="subtract the mean feature of each camera")
     outlier_fraction: float = Field(
-        0.02, gt=0, lt=1, description="share of true pairs across cameras whose times do not follow the prior"
+        0.02,
+        gt=0,
+        lt=1,
+        description="fraction of true pairs across cameras whose times do not follow the prior",
     )
     prior: Literal["evidence", "cannot_links", "off"] = Field(
         "evidence",
-        description="walking times are weighed as evidence; cannot_links: they only forbid what the site file and the clocks "
-        "rule out; off: looks alone tell who is who across cameras, and that nobody is in two places at once",
+        description="walking times are scored as evidence; cannot_links: they only forbid what the site file and the clocks "
+        "rule out; off: only appearance links cameras, and nobody is in two places at once",
     )
     sigma_fraction: float | None = Field(
         0.7,
         gt=0,
-        description="deviation of walking times as a share of the expected, where the site file gives a distance (TASTR's "
+        description="deviation of walking times as a fraction of the expected, where the site file gives a distance (TASTR's "
         "lambda); null: log-normal, as wide as the site's walking speeds",
     )
     fragment_gap_s: float = Field(
@@ -59,7 +60,7 @@ class GroupingConfig(Settings):
         0.001,
         gt=0,
         lt=1,
-        description="share of true pairs of one camera that are farther apart in time than that",
+        description="fraction of true pairs of one camera that are farther apart in time than that",
     )
     within_min_log_odds: float = Field(
         3.0, description="log-odds that two tracklets of one camera need of their own to be one person"

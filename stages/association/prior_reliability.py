@@ -2,7 +2,7 @@
 
 Matches by appearance do not use the site file. For each directed link that the file describes, we compare their times with two
 models: the file's, and what is learned from all matches (`stages.association.learned_times`). The ratio of the two likelihoods says
-which account fits; a file that is right about its other ways is believed longer about this one. A way that is called forbidden
+which model fits; a file that is right about its other links counts as more reliable about this one. A link that is forbidden
 predicts that all matches on it are wrong ones.
 """
 
@@ -18,10 +18,10 @@ from stages.association.pairing import Bools, Floats
 Matrix = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-_BELIEF = 0.9  # prior probability that the file is right about a link
-_BELIEF_WAYS = 2.0  # weight of this prior, in links
+_PRIOR_RELIABILITY = 0.9  # prior probability that the file is right about a link
+_PRIOR_LINKS = 2.0  # weight of this prior, in links
 # One person is in several matches, so two of them count as about one observation.
-_MATCHES_PER_WITNESS = 2.0
+_MATCHES_PER_OBSERVATION = 2.0
 
 
 def directed_links(
@@ -47,11 +47,13 @@ def file_reliability(
         n_links: W. wrong_fraction: fraction of matches that are two people.
     """
     by_file = np.where(forbidden, 1.0, (1 - wrong_fraction) * described + wrong_fraction)
-    by_people = (1 - wrong_fraction) * learned + wrong_fraction
-    factor = np.bincount(way, np.log(by_file / by_people) / _MATCHES_PER_WITNESS, n_links)
+    by_matches = (1 - wrong_fraction) * learned + wrong_fraction
+    factor = np.bincount(way, np.log(by_file / by_matches) / _MATCHES_PER_OBSERVATION, n_links)
     walked = np.bincount(way, minlength=n_links) > 0
-    belief = _BELIEF
+    mean_reliability = _PRIOR_RELIABILITY
     for _ in range(100):
-        trust = expit(logit(belief) + factor)
-        belief = (trust[walked].sum() + _BELIEF * _BELIEF_WAYS) / (walked.sum() + _BELIEF_WAYS)
-    return np.asarray(trust, np.float64)
+        reliability = expit(logit(mean_reliability) + factor)
+        mean_reliability = (reliability[walked].sum() + _PRIOR_RELIABILITY * _PRIOR_LINKS) / (
+            walked.sum() + _PRIOR_LINKS
+        )
+    return np.asarray(reliability, np.float64)
