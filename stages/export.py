@@ -219,7 +219,7 @@ def same_person_facts(
     means: np.ndarray,
     calibration: dict[str, Calibration] | None,
 ) -> dict[str, Any]:
-    """kind → share of same pairs, distributions, cosines of some probabilities, and the check where there is truth."""
+    """kind → fraction of same pairs, distributions, cosines of some probabilities, and the check where there is truth."""
     import numpy as np
 
     from stages.association.same_person import reliability

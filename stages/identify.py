@@ -34,7 +34,7 @@ class IdentifyConfig(GroupingConfig):
     average_from: float = Field(
         0.8,
         ge=0,
-        description="rounds whose signal is at least this share of the best are averaged into one network; above 1: "
+        description="rounds whose signal is at least this fraction of the best are averaged into one network; above 1: "
         "the best alone",
     )
     crops_per_tracklet: int = Field(

@@ -51,16 +51,16 @@ class IsolateConfig(Settings):
         "that joins fewer than max_violated_fraction of certainly different pairs",
     )
     switch_fraction: float = Field(
-        0.1, gt=0, lt=1, description="'separation': share of switched tracklets that one expects"
+        0.1, gt=0, lt=1, description="'separation': expected fraction of switched tracklets"
     )
     max_violated_fraction: float = Field(
-        0.005, gt=0, le=1, description="'violation': share of certainly different pairs that eps may join"
+        0.005, gt=0, le=1, description="'violation': fraction of certainly different pairs that eps may join"
     )
     max_cut_fraction: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="'violation' and fallback_eps: share of tracklets that may be cut before eps is raised",
+        description="'violation' and fallback_eps: fraction of tracklets that may be cut before eps is raised",
     )
     fallback_eps: float = Field(
         0.5, gt=0, description="eps where too few tracklets are in one camera at once (the paper's value)"
@@ -93,7 +93,7 @@ def run(context: Context) -> None:
         possible = contact if config.only_at_contact else None
     eps = config.eps
     if eps is None:
-        # Nothing after the cut may steer what training gets to see.
+        # Nothing after the cut may influence the training data.
         before = (tracklets.t_start_us <= train_until_us).to_numpy()
         pairs = co_occurring(
             tracklets.camera_id.to_numpy(), tracklets.t_start_us.to_numpy(), tracklets.t_end_us.to_numpy()
@@ -132,9 +132,9 @@ def split_unclear(
     min_margin: float,
     min_length_s: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The same tables, each tracklet ended and begun anew wherever its box fits badly, or another's track as well.
+    """The same tables, each tracklet ended and started again wherever its box fits badly, or fits another track almost as well.
 
-    The tracker may follow on a thin thread: that is what scores in tracking. But a tracklet of two persons harms re-identification more than two tracklets of one, and while two people pass each
+    The tracker keeps a track even on a weak match, which helps tracking metrics. But a tracklet of two persons harms re-identification more than two tracklets of one, and while two people pass each
     other their crops show both: pieces shorter than ``min_length_s`` are left out, with their boxes and crops.
     """
     boxes = boxes.sort_values(["tracklet_id", "t_utc_us"], kind="stable").reset_index(drop=True)
@@ -194,7 +194,7 @@ def cut_tracklets(
         tracklets, boxes, crops: columns as in the manifests.
         features: (len(crops), D) L2-normalised, row i for row i.
         eps, min_samples, noise, contact_window_us: see `stages.isolation.crop_clusters.pieces`; contact_us: tracklet_id → the
-            same, None: anywhere. A box that was not cropped goes the way of its
+            same, None: anywhere. A box that was not cropped joins the piece of its
             tracklet's nearest crop in time.
 
     A tracklet in one piece keeps its id, and one without crops is left as it is.

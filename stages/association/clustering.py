@@ -60,7 +60,7 @@ def cluster_tracklets(distance: Floats, cannot_link: Ints, threshold: float) -> 
         if len(chain) > 1 and row[chain[-2]] <= row[b]:
             b = chain[-2]  # on a tie go back, or equal distances could make the chain run in a circle
         if not row[b] <= threshold or row[b] == np.inf:
-            # Means never fall below the smallest of their parts: nothing can come to this cluster any more.
+            # Means never fall below the smallest of their parts: no other cluster can join this one later.
             open_[a] = False
             d[a, :] = d[:, a] = np.inf
             chain.pop()

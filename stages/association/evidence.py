@@ -1,12 +1,12 @@
 """How much appearance and time speak for "same person", in log-odds, calibrated on the footage without any label.
 
-Two clues that know nothing of each other calibrate one another. Tracklets of two cameras that are mutually nearest *by
+Two independent clues calibrate each other. Tracklets of two cameras that are mutually nearest *by
 appearance alone* are a mixture: true matches, whose times fit the prior, and wrong ones, whose times are those of any
-pair. Their times therefore tell how many of them are true (a health signal of the network), how sharp the prior really
+pair. Their times therefore show how many are true (a label-free validation signal), how sharp the prior really
 is on this site, and how far apart two tracklets of one person usually look. Nearly all pairs of a site are different
-persons, which gives the other side of both ratios. The same matches teach how long people really take
-(`stages.association.learned_times`), which stands in where the site file says nothing, and where its account does not fit
-(`stages.association.prior_reliability`): so a wrong file costs little.
+persons, which gives the other side of both ratios. The same matches show how long people really take
+(`stages.association.learned_times`). Learned times are used where the site file describes nothing or does not fit
+(`stages.association.prior_reliability`), so a wrong file costs little.
 
 Measured on market-site's true tracklets (160 and 159, OSNet x0.25, ten crops each): clustering on these log-odds at
 threshold 0 gives pairwise F 0.85 / 0.79 (morning / afternoon) from MSMT17 weights and 0.57 / 0.51 from ImageNet weights;
@@ -30,19 +30,19 @@ Matrix = npt.NDArray[np.float64]
 
 _BINS = np.append(
     np.arange(0, 3.0001, 0.1), np.inf
-)  # of surprise; beyond three deviations nothing is told apart
+)  # of the z-score; the last bin holds everything beyond three deviations
 _FLAT = np.append(
     np.full(len(_BINS) - 2, 0.9 / (len(_BINS) - 2)), 0.1
 )  # background where few pairs were seen
-_TELLING = 0.25  # a prior that varies by less than this many deviations tells nobody apart
-_FLAT_PAIRS = 30.0  # so many pairs does that assumption weigh
-_UNTOLD = 0.5  # share of true pairs that the file says nothing of, between cameras where it says something of others
+_MIN_Z_RANGE = 0.25  # smallest range of z-scores for which a prior is informative
+_FLAT_PAIRS = 30.0  # weight of the flat background, in pairs
+_UNDESCRIBED = 0.5  # fraction of true pairs without a prior, between cameras where other pairs have one
 
 
 def camera_centres(features: Floats, camera: npt.NDArray[np.generic], min_tracklets: int = 8) -> Matrix:
-    """(N, D) the mean of each row's camera: what all pictures of one camera share (light, colour, view).
+    """(N, D) the mean of each row's camera: what all crops of one camera have in common (light, colour, view).
 
-    Without it taken out, tracklets of one camera are near and those of two cameras far whoever they show. A camera with
+    If it is not subtracted, tracklets of one camera are near and those of two cameras far whoever they show. A camera with
     fewer than ``min_tracklets`` gets the mean of all, and where there are fewer altogether the centre is 0.
     """
     x, camera = np.asarray(features, np.float64), np.asarray(camera)
@@ -56,7 +56,7 @@ def camera_centres(features: Floats, camera: npt.NDArray[np.generic], min_trackl
 
 
 def centred(features: Floats, centres: Floats) -> npt.NDArray[np.float32]:
-    """(N, D) features less their centres, L2-normalised again; a row that is its own centre stays as it is."""
+    """(N, D) features minus their centres, L2-normalised again; a row that is its own centre stays as it is."""
     x = np.asarray(features, np.float64)
     norm = np.linalg.norm(x - centres, axis=1, keepdims=True)
     return np.where(norm > 1e-6, (x - centres) / np.maximum(norm, 1e-6), x).astype(np.float32)
@@ -65,8 +65,8 @@ def centred(features: Floats, centres: Floats) -> npt.NDArray[np.float32]:
 def z_score(log_prior: Floats) -> Matrix:
     """How many deviations a transit time is off: sqrt(-2 log R), for a prior R whose highest value is 1.
 
-    For TASTR's Gaussian that is |Δt − t̄| / σ; for other shapes its equivalent. Same shape as ``log_prior``; NaN stays NaN, which
-    stands for pairs that the site file says nothing of.
+    For TASTR's Gaussian that is |Δt − t̄| / σ; for other shapes its equivalent. Same shape as ``log_prior``; NaN stays NaN and
+    marks pairs that the site file does not describe.
     """
     return np.sqrt(-2 * np.minimum(np.asarray(log_prior, np.float64), 0.0))
 
@@ -89,8 +89,8 @@ class Appearance:
 class Matches:
     """What the times of mutual matches by appearance alone say.
 
-    pairs: (M, 2); precision: estimated share of true ones, NaN where no time is known; sharpness: deviation of the true ones'
-    surprise (1: the prior is as wide as it says); weight: (M,) probability that each is true.
+    pairs: (M, 2); precision: estimated fraction of true ones, NaN where no time is known; sharpness: deviation of the true ones'
+    z-scores (1: the prior is exactly as wide as stated); weight: (M,) probability that each is true.
     """
 
     pairs: npt.NDArray[np.int64]
@@ -102,22 +102,22 @@ class Matches:
 def time_is_informative(z: Matrix, camera: npt.NDArray[np.generic]) -> Bools:
     """(N, N) False for pairs of cameras whose prior is as good as constant, so that time says nothing about them.
 
-    So it is where no link is declared or a clock was assumed. All pairs being out of reach alike (another day, say) is
+    This is the case where no link is declared or a clock was assumed. All pairs being out of reach alike (another day, say) is
     no such constant.
     """
     known = np.ones(z.shape, bool)
     for a, b, block in _camera_blocks(camera):
         values = z[block][np.isfinite(z[block])]
-        if not len(values) or (np.ptp(values) < _TELLING and values.max() < _BINS[-2]):
+        if not len(values) or (np.ptp(values) < _MIN_Z_RANGE and values.max() < _BINS[-2]):
             known[block] = False
             known[np.ix_(b, a)] = False
     return known & np.isfinite(z)
 
 
 def background(z: Matrix, camera: npt.NDArray[np.generic]) -> Matrix:
-    """(N, N) probability that a random pair of the same two cameras falls into the surprise bin of the pair.
+    """(N, N) probability that a random pair of the same two cameras falls into the z-score bin of the pair.
 
-    Smoothed by a flat assumption that weighs as much as 30 pairs. NaN is a bin of its own.
+    Smoothed by a flat background with the weight of 30 pairs. NaN is a bin of its own.
     """
     out = np.ones_like(z)
     for a, b, block in _camera_blocks(camera):
@@ -132,12 +132,12 @@ def background(z: Matrix, camera: npt.NDArray[np.generic]) -> Matrix:
 def appearance_matches(
     distance: Floats, z: Matrix, background_: Matrix, camera: npt.NDArray[np.generic]
 ) -> Matches:
-    """Mutual nearest neighbours of every camera pair by appearance alone, judged by their times (EM, 1-D).
+    """Mutual nearest neighbours of every camera pair by appearance alone, scored by their times (EM, 1-D).
 
-    Same persons' surprise is half-normal with an unknown deviation, different persons' is that of any pair.
+    z-scores of same persons are half-normal with an unknown deviation; those of different persons follow any pair.
 
     Args:
-        distance, surprise_, background_: (N, N); an infinite distance is no candidate. camera: (N,).
+        distance, z, background_: (N, N); an infinite distance is no candidate. camera: (N,).
     """
     found = [np.zeros((0, 2), np.int64)]
     for a, b, block in _camera_blocks(camera):
@@ -157,7 +157,7 @@ def appearance_matches(
     for _ in range(200):
         same = precision * _half_normal(sharpness)[_bin(s)]
         weight = same / (same + (1 - precision) * other)
-        # Three matches' worth of "the prior is right" and one each of true and wrong keep small sites sober.
+        # Pseudo-counts regularise small sites: three matches for the stated width, one true and one wrong match.
         precision = float((weight.sum() + 1) / (len(timed) + 2))
         s_near = np.minimum(s, _BINS[-2])
         sharpness = float(np.clip(np.sqrt(((weight * s_near**2).sum() + 3) / (weight.sum() + 3)), 0.1, 1.5))
@@ -170,8 +170,8 @@ def appearance_matches(
 class Evidence:
     """log_odds: (N, N), -inf where two tracklets cannot be one person; and what it was made of.
 
-    trust: (from, to) → probability that the site file is right about the way, for ways that it describes and that matches
-    tell of.
+    prior_reliability: (from, to) → probability that the site file is right about the link, for links that it describes
+    and that have matches.
     """
 
     log_odds: Matrix
@@ -202,7 +202,7 @@ def pair_evidence(
         halves: two (K, D) arrays, the first and last part of the same K tracklets, treated as ``features`` are.
         camera: (N,); t_start_s, t_end_s: (N,) s.
         prior: what the site file and the clocks say of each pair.
-        outlier_fraction: share of true pairs whose time does not follow the prior: bounds how much time can say.
+        outlier_fraction: fraction of true pairs whose time does not follow the prior; bounds the evidence of time.
         fragment_gap_s: usual gap between two tracklets of one person that a tracker lost in one camera, s.
         reentry_fraction: the same as outlier_fraction for two tracklets of one camera: who comes back later.
         within_min_log_odds: two tracklets of one camera whose own log-odds are lower are never joined, however well both
@@ -219,10 +219,10 @@ def pair_evidence(
     s = np.where(same_camera, np.maximum(gap, 0) / (prior.reentry_s or fragment_gap_s), late)
     chance = background(s, camera)
     described = ~same_camera & time_is_informative(s, camera)
-    partly = _partly_told(described, camera)
-    names, way = directed_links(camera, t_start_s, t_end_s)
+    partly = _partly_described(described, camera)
+    names, link = directed_links(camera, t_start_s, t_end_s)
 
-    def told(sharpness: float) -> Matrix:
+    def file_ratio(sharpness: float) -> Matrix:
         """How much likelier each pair's time is for one person than for any two, by the site file."""
         ratio = np.ones((n, n))
         for wanted, deviation, rest in (
@@ -231,33 +231,35 @@ def pair_evidence(
         ):
             likelihood = _half_normal(deviation)[_bin(s[wanted])] / chance[wanted]
             ratio[wanted] = (1 - rest) * likelihood + rest
-        ratio[partly & described] *= 1 - _UNTOLD
-        ratio[partly & ~described] = _UNTOLD / chance[partly & ~described]
+        ratio[partly & described] *= 1 - _UNDESCRIBED
+        ratio[partly & ~described] = _UNDESCRIBED / chance[partly & ~described]
         ratio[prior.ruled_out] = outlier_fraction
         return ratio
 
-    # What the file alone rules out may be a match, until the file is believed.
+    # Pairs that only the file rules out may match until its reliability is known.
     matches = appearance_matches(np.where(certain, d, np.inf), s, chance, camera)
     learned = (
         learned_times(matches.pairs, camera, t_start_s, t_end_s, certain, outlier_fraction)
         if learn_times
         else None
     )
-    forbidden = _forbidden(prior.ruled_out, certain, way, len(names) ** 2)
+    forbidden = _forbidden(prior.ruled_out, certain, link, len(names) ** 2)
     timed = matches.pairs[described[tuple(matches.pairs.T)]]
-    believed, prior_reliability = described.astype(np.float64), np.ones(len(forbidden))
+    reliability, prior_reliability = described.astype(np.float64), np.ones(len(forbidden))
     if learned is not None:
-        prior_reliability = _trust(told(matches.sharpness), learned, timed, way, forbidden)
-        believed = np.where(described, prior_reliability[way], 0.0)
-    ruled_out = prior.ruled_out & (believed >= 0.5)
+        prior_reliability = _reliability(file_ratio(matches.sharpness), learned, timed, link, forbidden)
+        reliability = np.where(described, prior_reliability[link], 0.0)
+    ruled_out = prior.ruled_out & (reliability >= 0.5)
     if ruled_out.any():
         matches = appearance_matches(np.where(certain & ~ruled_out, d, np.inf), s, chance, camera)
-    ratio = told(matches.sharpness)
+    ratio = file_ratio(matches.sharpness)
     if learned is not None:
-        ratio = np.where(same_camera, ratio, believed * ratio + (1 - believed) * np.exp(learned.log_ratio))
-        matches = _reweighed(matches, believed, learned)
-    # Nobody is faster than the fastest walker; but whoever went a forbidden way may have gone another.
-    possible = certain & ~(ruled_out & ~forbidden[way])
+        ratio = np.where(
+            same_camera, ratio, reliability * ratio + (1 - reliability) * np.exp(learned.log_ratio)
+        )
+        matches = _reweighed(matches, reliability, learned)
+    # Nobody is faster than the fastest walker; but a person on a forbidden link may have taken another one.
+    possible = certain & ~(ruled_out & ~forbidden[link])
 
     halved = float(np.linalg.norm(halves[0] - halves[1], axis=1).mean()) if len(halves[0]) else None
     upper = np.triu(np.ones((n, n), bool), 1)
@@ -268,13 +270,13 @@ def pair_evidence(
     appearance = np.where(same_camera, within.log_odds(d), across.log_odds(d))
     log_odds = np.where(possible, appearance + np.log(ratio), -np.inf)
     log_odds[same_camera & (log_odds < within_min_log_odds)] = -np.inf
-    walked = np.unique(way[tuple(timed.T)])
+    walked = np.unique(link[tuple(timed.T)])
     by_name = {(names[w // len(names)], names[w % len(names)]): float(prior_reliability[w]) for w in walked}
     return Evidence(log_odds, across, within, matches, by_name)
 
 
-def _partly_told(described: Bools, camera: npt.NDArray[np.generic]) -> Bools:
-    """(N, N) True between two cameras of which the site file tells some pairs of tracklets, and not others."""
+def _partly_described(described: Bools, camera: npt.NDArray[np.generic]) -> Bools:
+    """(N, N) True between two cameras where the site file describes some pairs of tracklets and not others."""
     out = np.zeros(described.shape, bool)
     for a, b, block in _camera_blocks(camera):
         if a is not b and described[block].any() and not described[block].all():
@@ -283,44 +285,44 @@ def _partly_told(described: Bools, camera: npt.NDArray[np.generic]) -> Bools:
     return out
 
 
-def _trust(
-    told: Matrix,
+def _reliability(
+    file_ratio: Matrix,
     learned: LearnedTimes,
     timed: npt.NDArray[np.int64],
-    way: npt.NDArray[np.int64],
+    link: npt.NDArray[np.int64],
     forbidden: Bools,
 ) -> Matrix:
-    """(W,) probability that the site file is right about each way, by the times of the matches ``timed`` (M, 2)."""
+    """(W,) probability that the site file is right about each link, from the times of the matches ``timed`` (M, 2)."""
     at = tuple(timed.T)
     return file_reliability(
-        told[at],
+        file_ratio[at],
         np.exp(learned.log_ratio[at]),
-        way[at],
-        forbidden[way[at]],
+        link[at],
+        forbidden[link[at]],
         len(forbidden),
         learned.wrong_fraction,
     )
 
 
-def _forbidden(ruled_out: Bools, certain: Bools, way: npt.NDArray[np.int64], n_links: int) -> Bools:
-    """(W,) whether the site file lets nobody take the way."""
+def _forbidden(ruled_out: Bools, certain: Bools, link: npt.NDArray[np.int64], n_links: int) -> Bools:
+    """(W,) whether the site file forbids the link."""
     return np.asarray(
-        np.bincount(way[ruled_out], minlength=n_links) == np.bincount(way[certain], minlength=n_links)
+        np.bincount(link[ruled_out], minlength=n_links) == np.bincount(link[certain], minlength=n_links)
     )
 
 
-def _reweighed(matches: Matches, believed: Matrix, learned: LearnedTimes) -> Matches:
-    """The same matches, each judged by the account of its time that is believed."""
+def _reweighed(matches: Matches, reliability: Matrix, learned: LearnedTimes) -> Matches:
+    """The same matches, each weighted by the time model in use, file or learned."""
     at = tuple(matches.pairs.T)
     same = (1 - learned.wrong_fraction) * np.exp(learned.log_ratio[at])
-    weight = believed[at] * matches.weight + (1 - believed[at]) * same / (same + learned.wrong_fraction)
+    weight = reliability[at] * matches.weight + (1 - reliability[at]) * same / (same + learned.wrong_fraction)
     return replace(matches, weight=weight)
 
 
 def picture_appearance(
     pictures: Floats, means: Floats, owner: Ints, camera: npt.NDArray[np.generic], matches: Matches
 ) -> Appearance:
-    """Distances from one picture to a tracklet of another camera, for the same and for different persons.
+    """Distances from one crop to a tracklet of another camera, for the same and for different persons.
 
     Args:
         pictures: (P, D) single crops, L2-normalised; owner: (P,) the tracklet each is from.
@@ -342,8 +344,8 @@ def _appearance(
 ) -> Appearance:
     """Same and different distances from all pairs, mutual matches with weights, and halves of one tracklet.
 
-    Small numbers lean on rules of thumb: five pairs' worth of ``fallback`` (or, without one, of a mean half-way up and a
-    deviation of a tenth), and three matches' worth of "as far from the halves of one tracklet as from strangers".
+    Small samples are regularised by pseudo-counts: five pairs of ``fallback`` (or, without one, of a mean half-way up and a
+    deviation of a tenth), and three matches of "as far from the halves of one tracklet as from strangers".
     """
     usual = fallback or Appearance(0.0, float(every.mean()) if len(every) else 1.0, 0.0)
     different = float((every.sum() + 5 * usual.different) / (len(every) + 5))

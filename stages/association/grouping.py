@@ -1,6 +1,6 @@
-"""Tracklets to people: appearance and time weighed into log-odds, and constrained clustering of those.
+"""Group tracklets into people: score appearance and time as log-odds, then cluster under constraints.
 
-The last word of the chain (`identify`) and the pseudo-labels of our own method are made of the same pieces.
+The stage `identify` and the pseudo-labels of our own method use the same functions.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ if TYPE_CHECKING:
     from stages.association.time_prior import TimePrior
 
 
-CERTAIN = (
-    100.0  # log-odds of what a person said; average linkage may join others to it, and is not drowned by them
-)
+CERTAIN = 100.0  # log-odds of an annotated same pair; large, but finite, so that average linkage can still join others to it
 
 
 class GroupingConfig(Settings):
-    """How appearance and time are weighed, and how sure two tracklets must be."""
+    """How appearance and time are scored, and how sure two tracklets must be."""
 
     min_log_odds: float = Field(
         0.0,
         description="mean log-odds of 'same person' at which two groups of tracklets are joined; higher is stricter",
     )
-    centre_cameras: bool = Field(True, description="take out what all tracklets of one camera share")
+    centre_cameras: bool = Field(True, description="subtract the mean feature of each camera")
     outlier_fraction: float = Field(
-        0.02, gt=0, lt=1, description="share of true pairs across cameras whose times do not follow the prior"
+        0.02,
+        gt=0,
+        lt=1,
+        description="fraction of true pairs across cameras whose times do not follow the prior",
     )
     prior: Literal["evidence", "cannot_links", "off"] = Field(
         "evidence",
-        description="walking times are weighed as evidence; cannot_links: they only forbid what the site file and the clocks "
-        "rule out; off: looks alone tell who is who across cameras, and that nobody is in two places at once",
+        description="walking times are scored as evidence; cannot_links: they only forbid what the site file and the clocks "
+        "rule out; off: only appearance links cameras, and nobody is in two places at once",
     )
     sigma_fraction: float | None = Field(
         0.7,
         gt=0,
-        description="deviation of walking times as a share of the expected, where the site file gives a distance (TASTR's "
+        description="deviation of walking times as a fraction of the expected, where the site file gives a distance (TASTR's "
         "lambda); null: log-normal, as wide as the site's walking speeds",
     )
     fragment_gap_s: float = Field(
@@ -59,7 +60,7 @@ class GroupingConfig(Settings):
         0.001,
         gt=0,
         lt=1,
-        description="share of true pairs of one camera that are farther apart in time than that",
+        description="fraction of true pairs of one camera that are farther apart in time than that",
     )
     within_min_log_odds: float = Field(
         3.0, description="log-odds that two tracklets of one camera need of their own to be one person"
@@ -86,7 +87,7 @@ def score_tracklet_pairs(
 ) -> Weighed:
     """From features (N, D) of CROPS rows, sorted by tracklet and time, to log-odds of "same person" of TRACKLETS rows.
 
-    prior: of all pairs of tracklets; judged: see `obey`.
+    prior: of all pairs of tracklets; annotated: see `apply_constraints`.
     """
     from stages.network.embedding import tracklet_features
 
@@ -101,9 +102,9 @@ def apply_constraints(
     tracklet_ids: Sequence[str],
     annotated: Sequence[tuple[str, str, bool]],
 ) -> None:
-    """Write what a person said into ``log_odds`` (T, T), in place: same is beyond doubt, different is impossible.
+    """Write annotations into ``log_odds`` (T, T), in place: same becomes a must-link, different a cannot-link.
 
-    What cannot be (two tracklets seen at once) stays so; pairs of tracklets that are not there are passed over.
+    Impossible pairs (two tracklets seen at once) stay impossible; pairs with an unknown tracklet are skipped.
     """
     import numpy as np
 
@@ -169,7 +170,7 @@ def identify(
 
     from stages.association.clustering import cluster_tracklets
 
-    # Equal distances are settled by order, so the order is one of the tracklets' own.
+    # Order breaks ties, so sort by properties of the tracklets, not by input order.
     order = np.lexsort((tracklets.tracklet_id.to_numpy(str), tracklets.t_start_us.to_numpy()))
     cost = -log_odds[np.ix_(order, order)]
     labels = cluster_tracklets(cost, np.zeros((0, 2), np.int64), -min_log_odds)
@@ -187,8 +188,8 @@ def confidences(
 ) -> npt.NDArray[np.float64]:
     """(T,) how clearly each tracklet belongs to its own group rather than to the next best, 0 to 1.
 
-    Like a silhouette, in log-odds: the mean towards the other members of the own group less the best mean towards
-    another group, through a logistic. Being alone counts as the threshold, on either side: a lone tracklet far from
+    Like a silhouette, in log-odds: the mean towards the other members of the own group minus the best mean towards
+    another group, through a logistic. For a lone tracklet or group the threshold stands in for the mean: a lone tracklet far from
     everybody is near 1, one that barely failed to be joined is near 0.5.
     """
     import numpy as np

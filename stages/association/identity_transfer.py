@@ -1,7 +1,7 @@
-"""People of new footage joined to those an old run knows.
+"""Assign people of new footage to the people of an old run.
 
-Each person is the mean of his tracklets. Nobody can be two people, on either side, so the pairs are an assignment
-(Kuhn, 1955) over the old run's own calibrated log-odds of "same person", of which those below the threshold are undone.
+Each person is the mean of their tracklets. Nobody can be two people, on either side, so the pairs are an assignment
+(Kuhn, 1955) over the old run's own calibrated log-odds of "same person", and pairs below the threshold are dropped.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def assigned(
 
 
 def _scale(folder: Path) -> tuple[float, float]:
-    """Slope and middle of the old run's log-odds over distance; no evidence at all where it could not tell."""
+    """Slope and middle of the old run's log-odds over distance; (0, 0), no evidence, where the run has no calibration."""
     card = folder / "model_card.json"
     if not card.is_file():
-        raise UserError(f"MODEL={folder}: holds no {card.name}; make it anew with FORCE=export.")
+        raise UserError(f"MODEL={folder}: holds no {card.name}; make it again with FORCE=export.")
     facts = json.loads(card.read_text(encoding="utf-8"))["same_person"].get("tracklets")
     if not facts:
         return 0.0, 0.0

@@ -1,10 +1,10 @@
-"""How long people take between two cameras, learned from who looks alike.
+"""How long people take between two cameras, learned from matches by appearance.
 
-Tracklets of two cameras that are mutually nearest by looks are a mixture: one person seen twice, whose time follows the ways of
-the site, and two people, whose time is that of any pair. Where the mixture differs from any pair is where true times are: so
-each pair of cameras gets a histogram of signed times (Parzen-smoothed, on a scale that widens with time), which leans on the
-one of all cameras where it has few matches. It covers ways through other cameras and in a roundabout way, too, which no site
-file lists. A match does not vouch for itself: its own histogram is counted without it.
+Tracklets of two cameras that are mutually nearest by appearance are a mixture: one person seen twice, whose time follows the links of
+the site, and two people, whose time is that of any pair. True times lie where the mixture differs from the times of any pair. So
+each pair of cameras gets a histogram of signed times (Parzen-smoothed, on a scale that widens with time), which is shrunk towards
+the histogram of all cameras where it has few matches. It also covers walks through other cameras and detours, which no site
+file lists. Each match is scored by a histogram that leaves it out.
 
 Measured on made-up networks (`make bench NAME=topology`), with no site file at all.
 """
@@ -26,11 +26,11 @@ Matrix = npt.NDArray[np.float64]
 EDGES_S = np.array(
     [-np.inf, 0, 4, 8, 12, 17, 23, 30, 40, 55, 75, 100, 140, 200, 300, 450, 700, 1100, 2000, np.inf]
 )
-_ONE_WAY = len(EDGES_S) - 1
-_LEAST_MATCHES = 30
-_HOPELESS = 0.9  # share of wrong matches from which nothing is learned
-_SURE = 1e-3  # times that chance gives that often are no evidence
-_LEAN = 16.0  # matches that the histogram of all cameras weighs in that of two
+_TIME_BINS = len(EDGES_S) - 1
+_MIN_MATCHES = 30
+_MAX_WRONG_FRACTION = 0.9  # fraction of wrong matches from which nothing is learned
+_SIGNIFICANCE = 1e-3  # significance level of the likelihood-ratio test
+_POOLED_MATCHES = 16.0  # weight of the histogram of all cameras, in matches
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,29 @@ def learned_times(
     possible: Bools,
     outlier_fraction: float = 0.02,
 ) -> LearnedTimes | None:
-    """From matches by looks alone; None where there are too few, or their times are those of any pair.
+    """Learn times from matches by appearance alone; None where there are too few, or their times are those of any pair.
 
     Args:
-        pairs: (M, 2) rows of tracklets of two cameras, mutually nearest by looks, lower camera name first.
+        pairs: (M, 2) rows of tracklets of two cameras, mutually nearest by appearance, lower camera name first.
         camera: (N,); t_start_s, t_end_s: (N,) s.
         possible: (N, N) False where two tracklets certainly are two persons.
-        outlier_fraction: share of true pairs whose time may be anything.
+        outlier_fraction: fraction of true pairs whose time may be anything.
     """
-    if len(pairs) < _LEAST_MATCHES:
+    if len(pairs) < _MIN_MATCHES:
         return None
     bins = time_bins(t_start_s, t_end_s)
     blocks = list(_blocks(camera, pairs))
     matched = np.array([_count(bins[pairs[rows, 0], pairs[rows, 1]]) for _, _, rows in blocks])
     chance = np.array([_count(bins[np.ix_(a, b)][possible[np.ix_(a, b)]]) for a, b, _ in blocks])
-    # Which way round people go is each pair's own; how long they take is alike everywhere.
-    either = matched.sum(0).reshape(2, _ONE_WAY).sum(0)
-    usual = (chance.sum(0).reshape(2, _ONE_WAY).sum(0) + 1e-9) / (chance.sum() + 1e-9 * _ONE_WAY)
+    # The direction differs between pairs of cameras; the distribution of times is pooled over all.
+    either = matched.sum(0).reshape(2, _TIME_BINS).sum(0)
+    usual = (chance.sum(0).reshape(2, _TIME_BINS).sum(0) + 1e-9) / (chance.sum() + 1e-9 * _TIME_BINS)
     if not _differ(either, usual):
         return None
     wrong = _wrong_fraction(either, usual)
-    if wrong >= _HOPELESS:  # no time is far: footage not much longer than a walk, or nobody to be found
+    if (
+        wrong >= _MAX_WRONG_FRACTION
+    ):  # no time is far (footage not much longer than a walk), or no match is right
         return None
     shape = np.maximum(either - wrong * either.sum() * usual, 0) + 1e-9
     base = np.tile(shape / shape.sum() / 2, 2)
@@ -97,7 +99,7 @@ def time_bins(t_start_s: Floats, t_end_s: Floats) -> npt.NDArray[np.int64]:
     start, end = np.asarray(t_start_s, np.float64), np.asarray(t_end_s, np.float64)
     forth, back = start[None, :] - end[:, None], start[:, None] - end[None, :]
     at = np.searchsorted(EDGES_S, np.maximum(forth, back), side="right") - 1
-    return np.asarray(np.where(forth >= back, at, at + _ONE_WAY), np.int64)
+    return np.asarray(np.where(forth >= back, at, at + _TIME_BINS), np.int64)
 
 
 def _blocks(
@@ -113,18 +115,18 @@ def _blocks(
 
 
 def _count(bins: npt.NDArray[np.int64]) -> Matrix:
-    return np.bincount(bins.ravel(), minlength=2 * _ONE_WAY).astype(np.float64)
+    return np.bincount(bins.ravel(), minlength=2 * _TIME_BINS).astype(np.float64)
 
 
 def _differ(matched: Matrix, usual: Matrix) -> bool:
     """Whether the matches' times are not those of any pair (likelihood-ratio test)."""
     seen = matched > 0
     g = 2 * float((matched[seen] * np.log(matched[seen] / (matched.sum() * usual[seen]))).sum())
-    return bool(g > chi2.isf(_SURE, max(int((usual * matched.sum() > 0.5).sum()) - 1, 1)))
+    return bool(g > chi2.isf(_SIGNIFICANCE, max(int((usual * matched.sum() > 0.5).sum()) - 1, 1)))
 
 
 def _wrong_fraction(matched: Matrix, usual: Matrix) -> float:
-    """Share of matches that are two people: those farther apart in time than half of all pairs are, taken for all wrong."""
+    """Fraction of matches that are two people; assumes that all matches later than the median time of all pairs are wrong."""
     far = np.cumsum(usual) > 0.5
     return float(np.clip(matched[far].sum() / matched.sum() / usual[far].sum(), 0.02, 0.98))
 
@@ -132,12 +134,16 @@ def _wrong_fraction(matched: Matrix, usual: Matrix) -> float:
 def _log_ratio(
     counts: Matrix, background: Matrix, base: Matrix, wrong: float, outlier_fraction: float
 ) -> Matrix:
-    """(2 B,) log ratio of each bin: smoothed matches less those that chance made, leaning on ``base``."""
-    true = np.maximum(_smooth(counts) - wrong * counts.sum() * _smooth(background), 0) + _LEAN * base
+    """(2 B,) log ratio of each bin: smoothed matches minus those expected by chance, shrunk towards ``base``."""
+    true = (
+        np.maximum(_smooth(counts) - wrong * counts.sum() * _smooth(background), 0) + _POOLED_MATCHES * base
+    )
     return np.asarray(np.log((1 - outlier_fraction) * true / true.sum() / background + outlier_fraction))
 
 
 def _smooth(counts: Matrix) -> Matrix:
     """A quarter of each bin to either neighbour, in each direction of time by itself."""
-    ways = np.pad(counts.reshape(2, _ONE_WAY), ((0, 0), (1, 1)), mode="edge")
-    return np.asarray((0.25 * ways[:, :-2] + 0.5 * ways[:, 1:-1] + 0.25 * ways[:, 2:]).ravel())
+    directions = np.pad(counts.reshape(2, _TIME_BINS), ((0, 0), (1, 1)), mode="edge")
+    return np.asarray(
+        (0.25 * directions[:, :-2] + 0.5 * directions[:, 1:-1] + 0.25 * directions[:, 2:]).ravel()
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PeopleCount(NamedTuple):
-    """certain: so many are different people beyond doubt; low <= guess <= high: what looks and times say."""
+    """certain: number of tracklets that are certainly different people; low <= guess <= high: estimates from appearance and times."""
 
     certain: int
     low: int
@@ -39,14 +39,14 @@ def count_people(
 ) -> PeopleCount:
     """How many people the tracklets show.
 
-    low: those of the camera that saw most, its fragments joined leniently: whoever it did not see comes on top. high: the
-    groups that `grouping.identify` makes of all tracklets, joined strictly: a young network misses most links, so there are
-    fewer people than groups. guess: half way, as a factor.
+    low: those of the camera that saw most, its fragments joined leniently: people it did not see are not counted. high: the
+    groups that `grouping.identify` makes of all tracklets, joined strictly: an untrained network misses most links, so there are
+    fewer people than groups. guess: the geometric mean of low and high.
 
     Args:
         tracklets: tracklet_id, camera_id, t_start_us; log_odds: (T, T) of "same person"; pairs: (P, 2) rows of tracklets
             that are certainly two people.
-        doubt: strict and lenient are log-odds so much above and below even.
+        doubt: log-odds by which the strict threshold lies above 0 and the lenient one below.
     """
     from stages.association.grouping import identify
 
@@ -67,9 +67,9 @@ def count_people(
 def certain_group(
     n: int, pairs: npt.NDArray[np.integer], order: npt.NDArray[np.integer], max_items: int | None = None
 ) -> list[int]:
-    """A set of tracklets any two of which are certainly two people, grown greedily; a largest one is out of reach.
+    """A set of tracklets any two of which are certainly two people, grown greedily; finding a largest one is NP-hard.
 
-    Begun and continued with whoever has most certain negatives among those still possible, in ``order`` among equals.
+    Each step adds the tracklet with the most certain negatives among those still possible; ties follow ``order``.
     """
     different = np.zeros((n, n), bool)
     different[pairs[:, 0], pairs[:, 1]] = different[pairs[:, 1], pairs[:, 0]] = True

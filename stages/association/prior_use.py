@@ -1,12 +1,12 @@
-"""The ways in which a method that knows nothing of time can use it, as functions of arrays.
+"""How a method without a time model can use the prior, as functions of arrays.
 
-off            nothing of time or place but what the paper itself uses (the number of people is estimated with times all the same)
+off            no time or place except what the paper itself uses (the number of people is still estimated with times)
 cannot_links   two tracklets that are certainly two people (certain negatives, and the gate) are never joined
 joint          that, and D / R in place of each distance D by which tracklets, anchors or clusters are associated (TASTR, Eq. 4)
 jaccard        that, and similarity times R where a method clusters by Jaccard similarities
 
 All of it rests on one table R of pairs of tracklets, see `ratios`, which is 0 where a pair is impossible: D / 0 is infinite, and
-a similarity times 0 is none. Where R is 1 everywhere each way is `off`, to the last digit.
+a similarity times 0 is 0. Where R is 1 everywhere, each mode gives exactly the result of `off`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Matrix = npt.NDArray[np.float64]
 
 FLOOR = 1e-4  # of TASTR's R, as in the authors' code
 _SWEEPS = 20
-_BETTER = 1e-6  # by less, a cluster is no better than another
+_BETTER = 1e-6  # smallest relative improvement for which a tracklet changes its cluster
 
 
 def time_ratios(footage: Footage, way: str) -> Matrix | None:
-    """`ratios` of the footage's tracklets (T, T); None where the way is 'off', and nobody is asked about time."""
+    """`ratios` of the footage's tracklets (T, T); None where ``way`` is 'off': then time is not used."""
     if way == "off":
         return None
     prior = footage.time_prior()
@@ -43,8 +43,8 @@ def ratios(
 ) -> Matrix:
     """(T, T) R of every two tracklets, symmetric, 0 where they are certainly two people, else in [1e-4, 1]; 1 on the diagonal.
 
-    Two tracklets of one camera walked no way between two: theirs is the mean R of all pairs of two cameras that are possible,
-    what a pair of which nothing is known can expect. At 1 they would be nearer than most that fit, whose R is 0.7 on average.
+    Two tracklets of one camera have no link, so they get the mean R of all possible pairs of two cameras,
+    the expected R of an unknown pair. At 1 they would be nearer than most pairs that fit, whose R is 0.7 on average.
 
     Args:
         log_prior, possible: (T, T), see `stages.association.time_prior`; camera: (T,).
@@ -74,16 +74,16 @@ def weighted_distances(distance: Floats, ratio: Floats) -> Matrix:
 
 
 def under_prior(distances: sparse.csr_matrix, ratio: Floats, way: str, below: float) -> sparse.csr_matrix:
-    """A sparse table of Jaccard distances (N, N) as the way has it; what is impossible or not ``below`` is no longer stored.
+    """A sparse table of Jaccard distances (N, N) after the prior is applied; pairs that are impossible or not ``below`` are removed.
 
-    'joint': d / R, which leaves a distance of nought as it is; 'jaccard': `weighted_distances`; 'cannot_links': d.
+    'joint': d / R, which keeps a distance of 0; 'jaccard': `weighted_distances`; 'cannot_links': d.
     """
     from scipy import sparse
 
     table = distances.tocoo()
     r = ratio[table.row, table.col]
     found = (weighted_distances if way == "jaccard" else joint_distances)(table.data, r)
-    kept = found < below  # so is no impossible one
+    kept = found < below  # removes impossible pairs too: their distance is infinite
     values = found[kept].astype(table.data.dtype)
     return sparse.csr_matrix((values, (table.row[kept], table.col[kept])), shape=table.shape)
 
@@ -97,7 +97,7 @@ def impossible_pairs(label: Ints, ratio: Floats) -> npt.NDArray[np.int64]:
 
 
 def keep_apart(label: Ints, cost: Floats, ratio: Floats) -> npt.NDArray[np.int64]:
-    """(N,) the labels, with -1 for who cannot be one person with a member of the same label that fits it better.
+    """(N,) the labels, with -1 for each row that cannot be one person with a better fitting member of its label.
 
     Args:
         label: (N,), -1 for none; cost: (N,) the smaller, the better it fits its label; ratio: (N, N).
@@ -165,12 +165,12 @@ def cluster_ratios(ratio: Floats, label: Ints, clusters: int) -> Matrix:
 def regroup(
     x: Floats, label: Ints, centre: Floats, ratio: Floats
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """k-means gone on with, under the prior: (N,) labels, -1 for whom no cluster is possible, and (M, D) means.
+    """k-means continued under the prior: (N,) labels, -1 for whom no cluster is possible, and (M, D) means.
 
     Every tracklet in turn, the worst fitting first, goes to the cluster of smallest D / R, with D to the cluster's mean and R
     the mean over its members, the tracklet itself left out (for a cluster without members the mean of the tracklet's own row
-    over whom it could be). Then the means move, as in k-means, until nobody does, or twenty times. A cluster that runs empty
-    keeps its mean. So no two that are impossible share a cluster: whoever comes later is asked about all who are there.
+    over whom it could be). Then the means move, as in k-means, until no tracklet moves, or twenty times. An empty cluster
+    keeps its mean. No impossible pair shares a cluster: each tracklet is checked against all members.
 
     Args:
         x: (N, D); label: (N,) of k-means; centre: (M, D) its means; ratio: (N, N).
@@ -180,7 +180,7 @@ def regroup(
     group, mean = np.array(label, np.int64), np.array(centre, np.float64)
     ratio, n, m = np.asarray(ratio, np.float64), len(group), len(mean)
     barred = (ratio == 0).astype(np.float64)
-    unknown = (ratio.sum(1) - 1) / np.maximum((ratio > 0).sum(1) - 1, 1)  # nobody is asked about themselves
+    unknown = (ratio.sum(1) - 1) / np.maximum((ratio > 0).sum(1) - 1, 1)  # without the tracklet itself
     unknown[(ratio > 0).sum(1) < 2] = 1.0
     for _ in range(_SWEEPS):
         distance = euclidean_distances(x, mean).astype(np.float64)

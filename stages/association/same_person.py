@@ -1,8 +1,8 @@
 """From the cosine of two features to the probability that they show one person, without any label.
 
 `stages.association.evidence` estimates how far apart tracklets of one person and of two persons lie (two normal
-distributions of one deviation), so the log-odds are linear in the distance; what is missing is how rare a same pair is
-among those one compares, and that is the user's to say: in a gallery of N others of which one is right, about 1 in N.
+distributions of one deviation), so the log-odds are linear in the distance; the user adds how rare a same pair is
+among the pairs compared: in a gallery of N others of which one is right, about 1 in N.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST = 0.9
 
 @dataclass(frozen=True)
 class Calibration:
-    """looks: the two distributions of distances; same_fraction: of all pairs compared, those of one person, 0 to 1."""
+    """appearance: the two distributions of distances; same_fraction: of all pairs compared, those of one person, 0 to 1."""
 
     appearance: Appearance
     same_fraction: float
@@ -33,7 +33,7 @@ class Calibration:
         return np.minimum(np.asarray(found, np.float64), MOST)
 
     def cosine(self, probability: float) -> float | None:
-        """The cosine at which the probability is reached; None where even equal pictures do not reach it."""
+        """The cosine at which the probability is reached; None where even equal crops do not reach it."""
         slope = (self.appearance.different - self.appearance.same) / self.appearance.deviation**2
         if slope <= 0:
             return None
@@ -47,7 +47,7 @@ def reliability(
     same: npt.NDArray[np.bool_],
     edges: tuple[float, ...] = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0),
 ) -> list[tuple[float, float, int]]:
-    """Mean predicted probability, true share and count of pairs in every bin that has any."""
+    """Mean predicted probability, true fraction and count of pairs in every bin that has any."""
     at = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
     return [
         (float(probability[at == k].mean()), float(same[at == k].mean()), int((at == k).sum()))

@@ -1,4 +1,4 @@
-"""What time and place say of every pair of a few thousand tracklets, as dense tables."""
+"""What the site file and the clocks say about every pair of a few thousand tracklets, as dense tables."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from camera_topology.site import Site
 
 
-# Of all that weighs the same pairs (`stages.association.evidence`), at most at once; measured at 2,000 and 4,000 tracklets.
+# Peak memory of all tables that score the same pairs (`stages.association.evidence`); measured at 2,000 and 4,000 tracklets.
 _BYTES_A_PAIR = 120
 _BLOCK_PAIRS = 1 << 20
 
 
 class TimePrior(NamedTuple):
-    """What the site file and the clocks say of every pair of N tracklets, all (N, N).
+    """What the site file and the clocks say about every pair of N tracklets, all (N, N).
 
-    log_prior: spatio-temporal, across cameras, with peak 0 (links' weights left out). possible: False where they cannot be one person. ruled_out: where
-    they could, but for the site file's word on the way between their cameras. told: where it says anything of them. reentry_s: usual gap between two tracklets of one
-    person in one camera, None where the file does not say.
+    log_prior: spatio-temporal, across cameras, with peak 0 (without the links' weights). possible: False where they cannot be one person.
+    ruled_out: where only the site file's link between their cameras forbids it. has_prior: where the file describes the link.
+    reentry_s: usual gap between two tracklets of one person in one camera; None where the file does not give it.
     """
 
     log_prior: npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ def dense_prior(
     feet: Feet | None = None,
     sigma_fraction: float | None = 0.7,
 ) -> TimePrior:
-    """What time and place say of every pair of tracklets (T, T).
+    """The site file's and the clocks' prior for every pair of tracklets (T, T).
 
     clock_std_s: camera → uncertainty of its clock, s; feet, sigma_fraction: see `camera_topology.tracklet_prior`.
 
@@ -100,7 +100,7 @@ def memory_bytes() -> int:
 
 
 def untimed(prior: TimePrior, keep_gate: bool) -> TimePrior:
-    """The same pairs with nothing known of walking times; ``keep_gate``: what the site file rules out stays ruled out."""
+    """The same pairs without walking times; ``keep_gate``: pairs that the site file rules out stay ruled out."""
     nothing = np.zeros(prior.possible.shape, bool)
     possible = prior.possible if keep_gate else prior.possible | prior.ruled_out
     return TimePrior(np.zeros(prior.log_prior.shape), possible, nothing, nothing, prior.reentry_s)

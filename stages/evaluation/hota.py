@@ -64,7 +64,7 @@ def hota(boxes: pd.DataFrame, truth: pd.DataFrame, own_id: Ints, truth_id: Ints)
 
 
 def mota(boxes: pd.DataFrame, truth: pd.DataFrame, own_id: Ints, truth_id: Ints) -> float | None:
-    """1 - (missed + false + switched) / true boxes, at IoU 0.5; None without a true box. Below nought where more is wrong.
+    """1 - (missed + false + switched) / true boxes, at IoU 0.5; None without a true box. Below 0 where more is wrong.
 
     Args:
         boxes, truth: columns as in :func:`hota`; truth also camera_id and t_utc_us: cameras are counted one after another.

@@ -59,7 +59,7 @@ def assign(box: np.ndarray, true: np.ndarray, frame: np.ndarray, score: np.ndarr
     """(K,) True for the pairs chosen: in each frame each box and each true box once, of the largest total score.
 
     Args:
-        box, true: (K,) positions of each pair; frame: (K,) its number; score: (K,) above nought.
+        box, true: (K,) positions of each pair; frame: (K,) its number; score: (K,) above 0.
     """
     # Most frames have nothing to decide: every box meets one true box and the reverse.
     contested = (np.bincount(box)[box] > 1) | (np.bincount(true)[true] > 1)

@@ -123,7 +123,7 @@ def cmc(
     *,
     missed_are_wrong: bool = False,
 ) -> dict[int, float]:
-    """Share of queries whose first true match is among the nearest r, for each r; NaN where there is no query.
+    """Fraction of queries whose first true match is among the nearest r, for each r; NaN where there is no query.
 
     Args:
         first_match_rank: (Q,) zero-based, -1 for a query without match.

@@ -103,7 +103,7 @@ def _shared_frames(
 def followed(boxes: pd.DataFrame, visit: np.ndarray) -> dict[str, float | int | None]:
     """Purity, switches, r_FM, r_SW.
 
-    purity: share of matched boxes that show the person of their tracklet (so long tracklets weigh more).
+    purity: fraction of matched boxes that show the person of their tracklet (so long tracklets count more).
     switches: how often a tracklet passes from one person to another, over its matched boxes in time order.
     r_fm: mean number of tracklets per visit (TMC: per person and camera) that has any.
     r_sw: mean number of persons per tracklet that has any; a person counts from a tenth of its matched boxes on, since

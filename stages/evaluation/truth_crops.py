@@ -49,7 +49,7 @@ def cut(
 
     Args:
         chosen: rows of :func:`choose`.
-        truth: all true boxes, by which coverage is judged.
+        truth: all true boxes, for measuring coverage.
         videos: VIDEOS.
         gone: video_id → where purged people stood, who are painted over.
 

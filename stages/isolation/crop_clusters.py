@@ -19,7 +19,7 @@ from stages.association.pairing import euclidean_distances
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
-MIN_PAIRS = 30  # fewer certainly different pairs say nothing about a share below one per cent
+MIN_PAIRS = 30  # fewer certainly different pairs cannot estimate a fraction below one per cent
 
 
 def dbscan(distance: Floats, eps: float, min_samples: int) -> npt.NDArray[np.int64]:
@@ -70,7 +70,7 @@ def joining_eps(a: Floats, b: Floats, min_samples: int) -> float:
 def co_occurring(camera: npt.NDArray[np.generic], t_start_us: Ints, t_end_us: Ints) -> npt.NDArray[np.int64]:
     """(M, 2) pairs i < j of tracklets that are in one camera at one instant, so certainly of different persons.
 
-    Needs no site file: what a camera sees at once needs neither map nor clock.
+    Needs no site file: two tracklets in one view need neither map nor clock.
     """
     camera, start, end = np.asarray(camera), np.asarray(t_start_us), np.asarray(t_end_us)
     pairs: list[tuple[int, int]] = []
@@ -86,7 +86,7 @@ def co_occurring(camera: npt.NDArray[np.generic], t_start_us: Ints, t_end_us: In
 
 @dataclass(frozen=True)
 class EpsCalibration:
-    """eps and the evidence for it, as shares 0..1; ``reason`` is a sentence for the person who watches."""
+    """eps and the evidence for it, as fractions 0..1; ``reason`` is a sentence for the log."""
 
     eps: float
     separated_fraction: float  # of made-up switches, those that eps takes apart; NaN without pairs
@@ -113,10 +113,10 @@ def calibrate_eps(
     max_tracklets: int = 300,
     rng: np.random.Generator,
 ) -> EpsCalibration:
-    """The eps that tells persons apart and leaves tracklets whole, read from tracklets that certainly are two persons.
+    """The eps that separates persons and leaves tracklets whole, read from tracklets that certainly are two persons.
 
     separation: switches are made up from the first half of one and the second half of the other of a certain pair. With
-        ``switch_fraction`` the share of switched tracklets one expects, eps maximises switch_fraction * (made-up switches
+        ``switch_fraction`` the expected fraction of switched tracklets, eps maximises switch_fraction * (made-up switches
         taken apart) - (1 - switch_fraction) * (tracklets cut); where nothing is gained, nothing is cut.
     violation: the largest eps that joins fewer than ``max_violated_fraction`` of the certain pairs, raised until at most
         ``max_cut_fraction`` of the tracklets would be cut.
@@ -129,7 +129,7 @@ def calibrate_eps(
         features: (N, D) L2-normalised; t_us: (N,) times; crops_of: for each tracklet its rows, in order of time.
         different: (M, 2) tracklets that certainly show different persons.
         contact_us: for each tracklet the instants at which it may have switched, see `pieces`.
-        max_pairs, max_tracklets: so many at random are looked at.
+        max_pairs, max_tracklets: size of the random samples that are used.
     """
     different = np.asarray(different, np.int64).reshape(-1, 2)
     enough = np.array([len(rows) >= min_samples for rows in crops_of], bool)
@@ -171,7 +171,7 @@ def calibrate_eps(
         at = int(np.flatnonzero(np.append(True, violated[1:] < max_violated_fraction))[-1])
     if cut[at] > max_cut_fraction and (rule == "violation" or len(pairs) < MIN_PAIRS):
         start = at
-        # Past its peak the share falls with eps; the first value past ``at`` that keeps the cap is the mildest change.
+        # Past its peak the fraction falls with eps; the first value past ``at`` that keeps the cap is the mildest change.
         at += int(np.argmax(cut[at:] <= max_cut_fraction))
         reason += f"; raised from {grid[start]:.3g} that would cut {cut[start]:.0%} of the tracklets"
     return EpsCalibration(
@@ -184,7 +184,7 @@ def _grid(
 ) -> npt.NDArray[np.float64]:
     """Forty eps values up to where even different persons are mostly near, and 2, which cuts nothing.
 
-    Networks differ by a factor of ten in how far apart they put pictures, so the scale comes from the features.
+    Networks differ by a factor of ten in how far apart they place crops, so the scale comes from the features.
     """
     apart = [
         np.median(euclidean_distances(features[crops_of[i]], features[crops_of[j]])) for i, j in pairs[:50]

@@ -1,7 +1,7 @@
 """How good is a network? Signals that need no label, all of them large when good.
 
-Time is the witness across cameras: a network that matches tracklets by looks alone cannot know when they were seen, so
-the better it is, the more of its matches happen to fit the walking times. Within a camera the tracker is the witness.
+Across cameras, time is the independent check: a network that matches by appearance alone does not see times, so
+the better it is, the more of its matches fit the walking times. Within a camera, the tracker is the check.
 A signal is NaN where the footage does not allow it (one camera, one tracklet).
 """
 
@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.integer]
 def time_fitting_matches(
     features: Floats, camera: npt.NDArray[np.generic], log_prior: Floats, possible: npt.NDArray[np.bool_]
 ) -> Matches:
-    """Mutual nearest neighbours across cameras by appearance alone, and the estimated share of true ones.
+    """Mutual nearest neighbours across cameras by appearance alone, and the estimated fraction of true ones.
 
     Args:
         features: (T, D) L2-normalised, one per tracklet; camera: (T,).
@@ -72,7 +72,7 @@ def split_hits(
     """(n,) how often a single first crop finds a single last crop of its own tracklet; NaN where there are few crops.
 
     One crop against one crop, the middle half of the tracklet between them, and everybody of all cameras in the gallery:
-    means of halves are told apart by any network. Averaged over ``draws`` pairs from the first and last quarter.
+    any network separates the means of halves. Averaged over ``draws`` pairs from the first and last quarter.
 
     Args:
         features: (N, D) L2-normalised per crop; crop_tracklet: (N,) tracklet index, -1 for none; t_us: (N,).
@@ -105,11 +105,11 @@ def split_rank1_hard(features: Floats, crop_tracklet: Ints, t_us: Ints) -> float
 
 
 def select_rounds(rounds: Sequence[int], signals: Sequence[float], tolerance: float = 0.8) -> list[int]:
-    """Positions of the states to average: the best alone if it is the start or round 0, else the rounds near the best.
+    """Positions of the checkpoints to average: the best alone if it is the start or round 0, else the rounds near the best.
 
     The start (-1) and round 0 never saw a link between cameras, so they are no stops on the rounds' path. Of the rounds
     from 1 on, those with a signal of at least ``tolerance`` times the best are taken: what training lost again is left
-    out. NaN is no candidate; where all are NaN, the last state is taken.
+    out. NaN is no candidate; where all are NaN, the last checkpoint is taken.
 
     Raises:
         ValueError: there is nothing to select from.

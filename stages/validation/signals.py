@@ -74,7 +74,7 @@ def unseen(
     site: Site,
     clock_std_s: Mapping[str, float],
 ) -> Unseen:
-    """At most ``most`` of the tracklets that have crops, evenly spread in time, with what time and place say of their pairs."""
+    """At most ``max_items`` of the tracklets that have crops, evenly spread in time, with the prior of their pairs."""
     import pandas as pd
 
     from stages.association.foot_points import feet_of
@@ -99,7 +99,7 @@ def describe(world: Unseen, features: Floats) -> tuple[Floats, Halves]:
 def tracklet_values(
     world: Unseen, features: Floats, means: Floats, parts: Halves
 ) -> tuple[dict[str, Values], dict[str, float]]:
-    """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet says nothing; and the time lift per pair of cameras ('a – b').
+    """(T,) per signal of `PER_TRACKLET`, NaN where a tracklet gives no value; and the time lift per pair of cameras ('a – b').
 
     Args:
         features: (N, D) L2-normalised, one per crop; means, parts: what `describe` makes of them.
@@ -122,10 +122,10 @@ def time_lift(
 ) -> tuple[Values, dict[str, float]]:
     """(T,) how well those whom each tracklet resembles fit the walking times, and the same per pair of cameras.
 
-    In every other camera the possible tracklets are weighed by a softmax of their distances (scale: the deviation of all of
-    these over ``sharpness``), with what all pictures of a camera share taken out. The mean prior R under these weights, less that
+    In every other camera the possible tracklets are weighted by a softmax of their distances (scale: the deviation of all of
+    these over ``sharpness``), after subtracting the mean of each camera. The mean prior R under these weights, less that
     of any tracklet there, over what the best fitting one would have more than any: 0 for a network that knows nothing,
-    since looks and times know nothing of each other but through the person. NaN where time tells nobody apart.
+    since appearance and times are independent given the person. NaN where time separates no candidates.
     """
     x = centred(means, camera_centres(means, camera))
     distance = np.where(possible, euclidean_distances(x, x).astype(np.float64), np.inf)

@@ -77,7 +77,9 @@ def trust_of(network: Network, values) -> dict[tuple[str, str], float]:
     prior = dense_prior(site_of(values), tracklets, dict.fromkeys(network.cameras, 0.5))
     none = np.zeros((0, network.features.shape[1]))
     config = GroupingConfig.model_validate({})
-    return score_pairs(network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config).trust
+    return score_pairs(
+        network.features, (none, none, np.zeros(0, np.int64)), tracklets, prior, config
+    ).prior_reliability
 
 
 def test_wrong_files_cost_next_to_nothing_and_are_doubted(network: Network) -> None:
