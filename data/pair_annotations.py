@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pipeline.errors import UserError, is_text, shown
 
-PLACE = Path("judge") / "answers.jsonl"  # in a run's folder
+PLACE = Path("annotations") / "answers.jsonl"  # in a run's folder
 KINDS = ("probe", "link")
 ANSWERS = ("same", "different", "unsure")
 

@@ -194,7 +194,7 @@ def make_run(
                 rank = int(rng.geometric(hit)) - 1 if rng.random() > 0.05 else -1
                 rankings.append(
                     dict(
-                        state=state, query_id=f"q{q}", pid=q // 2, camera_id=cameras[0], first_match_rank=rank,
+                        checkpoint=state, query_id=f"q{q}", pid=q // 2, camera_id=cameras[0], first_match_rank=rank,
                         average_precision=0.5,
                         inverse_negative_penalty=0.5,
                     )

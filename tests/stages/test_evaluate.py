@@ -315,7 +315,7 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
     )
     assert free["final_minus_start"]["split_halves"][0] <= free["final_minus_start"]["split_halves"][1]
     confused = schema.read(CONFUSIONS, out / CONFUSIONS.file)
-    wrong = schema.read(RANKINGS, out / RANKINGS.file).query("state == 'final' and first_match_rank > 0")
+    wrong = schema.read(RANKINGS, out / RANKINGS.file).query("checkpoint == 'final' and first_match_rank > 0")
     asked = confused[confused.role == "query"]
     assert (
         sorted(asked.tracklet_id) == sorted(wrong.query_id) and (confused.groupby("place").size() == 3).all()
