@@ -327,8 +327,8 @@ def damaged_export(name: str, data: bytes) -> Callable[[Path], list[str]]:
 
 def answers(data: bytes) -> Callable[[Path], list[str]]:
     def make(folder: Path) -> list[str]:
-        (folder / "run" / "judge").mkdir(parents=True)
-        (folder / "run" / "judge" / "answers.jsonl").write_bytes(data)
+        (folder / "run" / "annotations").mkdir(parents=True)
+        (folder / "run" / "annotations" / "answers.jsonl").write_bytes(data)
         return ["annotate", "--run", str(folder / "run"), "--export", str(folder / "answers.csv")]
 
     return make

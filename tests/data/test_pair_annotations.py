@@ -18,7 +18,7 @@ def said(kind: str, a: str, b: str, what: str) -> PairAnnotation:
 
 
 def test_answers_stand_until_they_are_taken_back(tmp_path: Path) -> None:
-    path = tmp_path / "judge" / "answers.jsonl"
+    path = tmp_path / "annotations" / "answers.jsonl"
     assert read(path) == [] and links(path) == [] and undo(path) is False and not path.exists()
     first, second = said("probe", "a", "b", "same"), said("link", "a", "c", "different")
     answer(path, first)
