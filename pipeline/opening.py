@@ -15,12 +15,25 @@ from pipeline.stage import Settings
 _NOTHING_NEW = Asked()
 
 
+def _refuse_earlier_version(run_dir: Path) -> None:
+    """Raise UserError for a run of version 0.1, whose tables and settings had other names."""
+    if (run_dir / "pieces").is_dir():
+        raise UserError(
+            f"{run_dir}: made by an earlier version, whose tables had other names; name another RUN, or remove it "
+            f"with `make clean RUN={run_dir}`."
+        )
+
+
 def open_run(run_dir: Path, asked: Asked = _NOTHING_NEW) -> tuple[Runner, Request]:
     """The runner of a run's folder, and what is asked of it together with what it remembers.
 
     Args:
         asked: what this command changes; by default the run is opened as its last command left it.
+
+    Raises:
+        UserError: the run, a setting or an input cannot be used.
     """
+    _refuse_earlier_version(run_dir)
     request = requested(run_dir, asked)
     file = config.named(request["config"]) if request["config"] else None
     run_settings = config.load_run(file, request.sets)
