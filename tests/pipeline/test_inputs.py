@@ -77,7 +77,7 @@ def test_a_damaged_memory_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_run_of_an_earlier_version_is_refused_with_the_next_step(tmp_path: Path) -> None:
     (tmp_path / "pieces").mkdir()
-    with pytest.raises(UserError, match="made by an earlier version.*make clean RUN="):
+    with pytest.raises(UserError, match=r"made by an earlier version.*make clean RUN="):
         open_run(tmp_path)
 
 
