@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks.result import machine
 from pipeline.errors import UserError
 
-PATHS = {"path", "shard"}  # columns that name a folder
+PATHS = {"path", "shard", "measure"}  # columns that name a folder, or a measure that may be renamed
 
 
 def tables(run: Path) -> dict[str, Path]:
@@ -31,6 +31,8 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, str]:
     """Values that differ, and the columns that were renamed, in words."""
     if before.shape != after.shape:
         return max(before.size, after.size), f"{before.shape} became {after.shape}"
+    if "measure" in before:  # rows stand in the order of their names, which a renaming changes
+        before, after = (table.sort_values("value", ignore_index=True) for table in (before, after))
     renamed, count = [], 0
     for old, new in zip(before.columns, after.columns, strict=True):
         if old != new:
