@@ -254,10 +254,10 @@ def topology_of_run(topic: str, run_dir: Path) -> None:
     Args:
         topic: learn or show.
     """
-    from stages.topology import commands
+    from stages.topology import site_commands
 
     runner, _ = open_run(run_dir)
-    {"learn": commands.learned, "show": commands.show}[topic](run_dir, runner.sources.site)
+    {"learn": site_commands.learned, "show": site_commands.show}[topic](run_dir, runner.sources.site)
 
 
 def doctor() -> None:
