@@ -130,6 +130,7 @@ def test_bad_input_is_one_sentence_and_status_two(run, words, sentence):
     assert "Nothing to do" in pipeline("run", "--run", run).stdout
 
 
+@pytest.mark.slow
 def test_new_footage_through_an_old_model_keeps_the_numbers(run, site, tmp_path):
     words = [
         "--videos",
@@ -158,6 +159,7 @@ def test_new_footage_through_an_old_model_keeps_the_numbers(run, site, tmp_path)
     assert wrong.returncode == 2 and "no finished run" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_changed_measure_renews_card_and_report(run, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(run, again)
@@ -169,6 +171,7 @@ def test_a_changed_measure_renews_card_and_report(run, tmp_path):
     assert plan.startswith("export")  # a file that was taken away is made again
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_tracklet_finds_its_person(run, tmp_path):
     gallery = pd.read_parquet(run / "export" / "gallery.parquet")
     identities = pd.read_parquet(run / "identify" / "identities.parquet").set_index("tracklet_id").identity
@@ -239,6 +242,7 @@ def test_nobody_in_the_footage_is_said(site, tmp_path):
     assert not (tmp_path / "run" / "detect").exists()
 
 
+@pytest.mark.slow
 def test_one_camera_runs_and_associates_nothing(site, tmp_path):
     only = tmp_path / "east"
     only.mkdir()
@@ -256,12 +260,14 @@ def digests(run, *nodes):
     return [receipt["outputs"] for receipt in receipts]
 
 
+@pytest.mark.slow
 def test_several_processes_make_what_one_makes(finished, site, tmp_path):
     pipeline("run", *request(site, tmp_path / "run"), "--set", "run.workers=3", "--until", "crop")
     nodes = ("ingest", "detect", "track", "crop")
     assert digests(tmp_path / "run", *nodes) == digests(finished[0], *nodes)
 
 
+@pytest.mark.slow
 def test_camera_labels_join_what_they_call_one_person_and_leak_nothing_across(run, site, tmp_path):
     """The truth's ids, once as they are and once counted otherwise in one camera, are the same weak supervision."""
     found = []
@@ -288,6 +294,7 @@ def test_camera_labels_join_what_they_call_one_person_and_leak_nothing_across(ru
     assert "Nothing to do" in pipeline("run", "--run", run, "--until", "associate").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "sets"),
     [

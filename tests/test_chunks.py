@@ -111,6 +111,7 @@ def by_time(run: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_cut_in_seven_and_killed_it_is_the_same(filmed: tuple[Path, Path], tmp_path: Path) -> None:
     whole, chunks = filmed
     start = time.monotonic()
@@ -131,6 +132,7 @@ def test_cut_in_seven_and_killed_it_is_the_same(filmed: tuple[Path, Path], tmp_p
     assert by_time(killed) == wanted
 
 
+@pytest.mark.slow
 def test_any_batch_shape_finds_the_same_people(filmed: tuple[Path, Path]) -> None:
     """Last digits differ with the shape of a batch: boxes agree to an overlap of 0.99, tracklets in number and frames."""
     from data.video import read_frames

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from stages.annotation.server import server
 from tests.conftest import without_network
@@ -80,6 +81,7 @@ def test_the_chain_reaches_no_network_and_writes_for_its_owner_alone(site, finis
     assert for_others(finished[0]) == []
 
 
+@pytest.mark.slow
 def test_workers_do_neither(site, tmp_path):
     run, log = tmp_path / "run", tmp_path / "log"
     guarded(log, "-m", "pipeline", "run", *request(site, run), "--set", "run.workers=2", "--until", "crop")
@@ -87,6 +89,7 @@ def test_workers_do_neither(site, tmp_path):
     assert refused(log) == [] and for_others(run) == []
 
 
+@pytest.mark.slow
 def test_search_embed_and_zip_do_neither(run, tmp_path):
     row = pd.read_parquet(run / "export" / "gallery.parquet").iloc[0]
     picture, out, log = tmp_path / "who.jpg", tmp_path / "features.parquet", tmp_path / "log"
@@ -99,6 +102,7 @@ def test_search_embed_and_zip_do_neither(run, tmp_path):
     assert for_others(run) == [] and for_others(out) == []
 
 
+@pytest.mark.slow
 def test_ultralytics_and_openvino_keep_quiet_and_to_our_folders(tmp_path):
     home, log = tmp_path / "home", tmp_path / "log"
     home.mkdir()

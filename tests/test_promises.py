@@ -87,6 +87,7 @@ def test_p4_a_touched_file_reruns_nothing(site, copy, tmp_path):
     assert "Nothing to do" in upto("crop", own, copy).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_p6_p7_a_killed_run_resumes_and_ends_the_same(site, tracked, tmp_path, share):
     run = tmp_path / "run"
@@ -280,6 +281,7 @@ def test_p15_what_cannot_be_read_or_written_is_named(site, tmp_path):
     assert result.returncode == 2 and f"RUN={place / 'run'}: cannot be written" in result.stderr
 
 
+@pytest.mark.slow
 def test_p16_any_number_of_workers_gives_the_same(site, tracked, tmp_path):
     for workers in (2, 4):
         run = tmp_path / f"run-{workers}"

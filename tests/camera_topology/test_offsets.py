@@ -233,6 +233,7 @@ def test_renumbering_and_order_do_not_matter() -> None:
         assert other.rate[names[camera]] == pytest.approx(found.rate[camera], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_intervals_cover_over_fifty_worlds_with_a_fifth_of_the_walks_wrong() -> None:
     found = over_worlds(50)
     assert found["offsets"] > 400
@@ -243,6 +244,7 @@ def test_intervals_cover_over_fifty_worlds_with_a_fifth_of_the_walks_wrong() -> 
     )
 
 
+@pytest.mark.slow
 def test_intervals_cover_where_a_clock_drifts() -> None:
     found = over_worlds(12, draws=60, world=one_clock_drifts)
     assert found["covered_by_95_percent"] >= 0.9 and found["covered_at_the_end"] >= 0.9

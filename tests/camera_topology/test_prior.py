@@ -123,6 +123,7 @@ def naive_bell(t: float, mean: float, std: float) -> float:
     return math.exp(-((t - mean) ** 2) / (2 * std**2))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.floats(3, 300), st.floats(0.05, 0.8), st.floats(0, 60))
 def test_log_normal_times_integrate_to_one(median_s: float, log_std: float, clock_s: float) -> None:

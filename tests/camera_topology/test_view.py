@@ -75,6 +75,7 @@ def test_the_file_names_a_mask_beside_it(tmp_path: Path) -> None:
         load(tmp_path / "site.yaml")
 
 
+@pytest.mark.slow
 def test_p5_an_edited_mask_runs_from_track(site: Path, run: Path, tmp_path: Path) -> None:
     """And only for the camera that it is of."""
     words = request(site, run)

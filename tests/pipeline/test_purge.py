@@ -97,6 +97,7 @@ def filled(run):
         (run / place).write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
 
 
+@pytest.mark.slow
 def test_nothing_that_shows_people_is_left_and_all_comes_back(run, capsys, tmp_path):
     assert main(["run", "--run", str(run), "--set", LIGHT, "--until", "export"]) == 0
     before = outputs(run)
@@ -157,6 +158,7 @@ def people_shown(run, pids):
     return found
 
 
+@pytest.mark.slow
 def test_a_purged_person_stays_away(run, capsys):
     assert people_shown(run, (1, *GONE)) == {1, *GONE}
     shards = {p.name for p in (run / "shard_cache" / "crop").iterdir() if p.is_dir()}

@@ -353,6 +353,7 @@ def test_evaluate_where_nothing_is_held_out(site: Path, tables: dict[Manifest, l
     assert found["identities"]["idf1"] is None and found["detection"]["recall"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.footage
 def test_market_site_truth_agrees_with_its_own_account(footage: Path, tmp_path: Path) -> None:
     folder = footage / "market-site"

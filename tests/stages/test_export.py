@@ -24,6 +24,7 @@ def images():
     return np.random.default_rng(0).random((5, 3, 64, 32), dtype=np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "file"), [(deploy.write_onnx, "m.onnx"), (deploy.write_openvino, "m.xml")])
 def test_exported_file_gives_pytorchs_features_for_any_number_of_images(
     network, images, tmp_path, write, file
@@ -36,6 +37,7 @@ def test_exported_file_gives_pytorchs_features_for_any_number_of_images(
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "file"), [(deploy.write_onnx, "m.onnx"), (deploy.write_openvino, "m.xml")])
 def test_a_file_to_pass_on_tells_no_folder_of_this_machine(network, tmp_path, write, file):
     write(network, tmp_path / file)
@@ -50,6 +52,7 @@ def test_a_file_to_pass_on_tells_no_folder_of_this_machine(network, tmp_path, wr
         assert word.encode() not in written
 
 
+@pytest.mark.slow
 def test_onnx_is_one_file_that_another_runtime_runs(network, images, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     deploy.write_onnx(network, tmp_path / "m.onnx")
@@ -62,6 +65,7 @@ def test_onnx_is_one_file_that_another_runtime_runs(network, images, tmp_path):
     assert (found * wanted).sum(1).min() > 0.9999
 
 
+@pytest.mark.slow
 def test_a_wrong_file_is_noticed(network, images, tmp_path):
     deploy.write_onnx(
         backbone.build("osnet_x0_25", None, seed=4, image_size=(64, 32)), tmp_path / "other.onnx"

@@ -457,6 +457,7 @@ def coloured_run(tmp_path, cameras, people=6):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cameras", [1, 2])
 def test_the_stage_runs_on_a_run_folder(tmp_path, cameras):
     from pipeline.manifests import SELECTION

@@ -58,6 +58,7 @@ def benchmark(run: Path, root: Path, *words: str) -> int:
     )
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_the_paper_s_row(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_wrong_word_is_named(
     assert re.search(said, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_labels_of_a_source_train_a_start_for_other_runs(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +200,7 @@ def test_frames_are_counted_along_each_camera() -> None:
     assert len(together) == 2 and abs(together.x1.diff().iloc[1]) > 500  # seen at once, and not touching
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_changed_is_read_again(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

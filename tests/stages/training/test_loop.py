@@ -87,6 +87,7 @@ def rank1(net, images, labels):
     return (labels[similarity.argmax(1)] == labels).mean()
 
 
+@pytest.mark.slow
 def test_it_learns_to_tell_people_apart():
     """Colour casts leave a random network unsure; after training it knows other crops of the same people."""
     images, labels = people(n=8, each=12, seed=3, cast=0.3)
