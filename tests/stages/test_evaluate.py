@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from camera_topology.site import without_file
+from data.datasets.labelled_frames import LABELLED_FRAMES
 from pipeline import schema
 from pipeline.errors import UserError
 
@@ -223,6 +224,7 @@ def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Pat
         VIDEOS: [site / "ingest" / VIDEOS.file],
         GROUND_TRUTH: [site / "ground_truth" / GROUND_TRUTH.file],
         PEOPLE: [site / "ground_truth" / PEOPLE.file],
+        LABELLED_FRAMES: [site / "ground_truth" / LABELLED_FRAMES.file],
         DETECTIONS: [save(DETECTIONS, truth, run / "detect")],
         TRACKLETS: [save(TRACKLETS, tracklets, run / "isolate")],
         BOXES: [save(BOXES, boxes, run / "isolate")],
