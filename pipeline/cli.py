@@ -245,10 +245,10 @@ def _topology_of_run(topic: str, options: argparse.Namespace) -> None:
 
 
 def _site_file(topic: str) -> Command:
-    """A topic of `stages.topology.commands` that needs no run."""
+    """A topic of `stages.topology.site_commands` that needs no run."""
 
     def command(options: argparse.Namespace) -> None:
-        from stages.topology import commands as topology
+        from stages.topology import site_commands as topology
 
         topics: dict[str, Command] = {
             "init": topology.init,

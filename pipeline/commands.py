@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.graph import Node
 from pipeline.opening import check_device, check_start, open_run
 from pipeline.request import Asked, Request, requested
+from pipeline.run_folder import refuse_earlier_version
 from pipeline.runner import Runner, settings_that_differ
 from pipeline.shards import by_camera, done_of_asked
 from pipeline.sources import Sources
@@ -186,6 +187,7 @@ def _describe_tables() -> None:
 
 def measures(run_dir: Path) -> dict[str, Any]:
     """The measures of a run, and the seconds each stage took by its receipts."""
+    refuse_earlier_version(run_dir)
     request = Request.load(run_dir)
     path = run_dir / ("rank" if request.published else "evaluate") / "metrics.json"
     if not path.is_file():
@@ -221,6 +223,8 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     """Print two finished runs side by side."""
     from stages.evaluation import compare as side_by_side
 
+    for run_dir in (a, b):
+        refuse_earlier_version(run_dir)
     rows, differing = side_by_side.compare(a, b), settings_that_differ(a, b)
     if as_json:
         print(json.dumps({"runs": [str(a), str(b)], "rows": rows, "settings": differing}))
@@ -250,10 +254,10 @@ def topology_of_run(topic: str, run_dir: Path) -> None:
     Args:
         topic: learn or show.
     """
-    from stages.topology import commands
+    from stages.topology import site_commands
 
     runner, _ = open_run(run_dir)
-    {"learn": commands.learned, "show": commands.show}[topic](run_dir, runner.sources.site)
+    {"learn": site_commands.learned, "show": site_commands.show}[topic](run_dir, runner.sources.site)
 
 
 def doctor() -> None:

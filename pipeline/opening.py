@@ -8,20 +8,12 @@ from pathlib import Path
 from pipeline import config, graph
 from pipeline.errors import UserError
 from pipeline.request import Asked, Request, requested
+from pipeline.run_folder import refuse_earlier_version
 from pipeline.runner import Runner, published_output
 from pipeline.sources import Sources
 from pipeline.stage import Settings
 
 _NOTHING_NEW = Asked()
-
-
-def _refuse_earlier_version(run_dir: Path) -> None:
-    """Raise UserError for a run of version 0.1, whose tables and settings had other names."""
-    if (run_dir / "pieces").is_dir():
-        raise UserError(
-            f"{run_dir}: made by an earlier version, whose tables had other names; name another RUN, or remove it "
-            f"with `make clean RUN={run_dir}`."
-        )
 
 
 def open_run(run_dir: Path, asked: Asked = _NOTHING_NEW) -> tuple[Runner, Request]:
@@ -33,7 +25,7 @@ def open_run(run_dir: Path, asked: Asked = _NOTHING_NEW) -> tuple[Runner, Reques
     Raises:
         UserError: the run, a setting or an input cannot be used.
     """
-    _refuse_earlier_version(run_dir)
+    refuse_earlier_version(run_dir)
     request = requested(run_dir, asked)
     file = config.named(request["config"]) if request["config"] else None
     run_settings = config.load_run(file, request.sets)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError
 from pipeline.receipts import RECEIPT
 from pipeline.request import Request
+from pipeline.run_folder import refuse_earlier_version
 from pipeline.runner import locked, published_output
 from pipeline.shards import DONE
 
@@ -59,10 +60,11 @@ def purge(run: Path, identities: Iterable[str]) -> None:
     """The command: of the whole run, or of the people whose numbers are given.
 
     Raises:
-        UserError: no run, or an identity that is none of it.
+        UserError: no run, one of an earlier version, or an identity that is none of it.
     """
     if not (run / "request.json").is_file():
         raise UserError(f"RUN={run}: no run's folder, there is no request.json in it.")
+    refuse_earlier_version(run)  # its pictures lie elsewhere and would stay
     numbers = identities_of(identities)
     with locked(run):
         if numbers:

@@ -21,10 +21,10 @@ def read(path: Path) -> dict[str, Any] | None:
 
 def of_run(run: Path) -> dict[str, dict[str, Any]]:
     """Node → its receipt, of all that ended in a run."""
-    return {receipt["node"]: receipt for path in _paths(run) if (receipt := read(path)) and "node" in receipt}
+    return {receipt["node"]: receipt for path in paths(run) if (receipt := read(path)) and "node" in receipt}
 
 
-def _paths(run: Path) -> Iterator[Path]:
+def paths(run: Path) -> Iterator[Path]:
     """run/stage/receipt.json and run/stage/method/round-1/receipt.json; a place that a kill left beside comes first, to be replaced."""
     found = [*run.glob(f"*/{RECEIPT}"), *run.glob(f"*/*/*/{RECEIPT}")]
     yield from sorted(

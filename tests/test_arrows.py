@@ -50,7 +50,7 @@ def allowed(path: Path) -> tuple[str, ...]:
                 "stages.search.query",
                 "stages.reporting.archive",
                 "stages.recording.names",
-                "stages.topology.commands",
+                "stages.topology.site_commands",
             )
             return ("pipeline", "stages.network.backbone", *finished)
         case ("pipeline", "purge.py"):  # removes pictures of people, and must know where they stood

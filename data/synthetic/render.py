@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -241,7 +242,7 @@ def _render_video(folder: str, recording: Recording, camera: Camera) -> None:
     (Path(folder) / "gt" / f"{stem}.txt").write_text("".join(rows))
 
 
-def _truth_table(world: World) -> dict:
+def _truth_table(world: World) -> dict[str, Any]:
     """Who was where, when: the schedule behind the videos."""
     recordings = {}
     for r in world.recordings:

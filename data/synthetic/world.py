@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -236,7 +237,7 @@ def path_between_views_m(link: Link) -> float:
     )
 
 
-def site_description(world: World) -> dict:
+def site_description(world: World) -> dict[str, Any]:
     """The world as a site file (camera topology YAML): cameras, path lengths, walking speed, evaluation cut."""
     filename = {"regex": r"_(?P<start>\d{8}T\d{6}Z)\.mp4$", "strptime": "%Y%m%dT%H%M%SZ", "timezone": "UTC"}
     return {

@@ -14,7 +14,6 @@ from pipeline import graph
 from pipeline.cli import options_of
 from pipeline.errors import UserError
 from pipeline.inputs import INPUTS, REMEMBERED, make_help
-from pipeline.opening import open_run
 from pipeline.request import Asked, Request, requested
 from pipeline.sources import Sources
 
@@ -73,12 +72,6 @@ def test_a_damaged_memory_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "request.json").write_text(text)
     with pytest.raises(UserError, match="damaged, or written by another version"):
         Request.load(tmp_path)
-
-
-def test_a_run_of_an_earlier_version_is_refused_with_the_next_step(tmp_path: Path) -> None:
-    (tmp_path / "pieces").mkdir()
-    with pytest.raises(UserError, match=r"made by an earlier version.*make clean RUN="):
-        open_run(tmp_path)
 
 
 def test_make_help_needs_nothing_but_python() -> None:
