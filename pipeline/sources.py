@@ -225,6 +225,9 @@ class Sources:
             raise UserError(
                 f"GROUND_TRUTH={path}: no such file or folder; GROUND_TRUTH=none if there is no truth."
             )
+        from data.datasets.truth import check_truth
+
+        check_truth(path, self.videos)
         return path
 
     @property
@@ -234,6 +237,9 @@ class Sources:
             raise UserError(
                 f"CAMERA_LABELS={path}: no such file or folder; CAMERA_LABELS=none if nobody labelled a camera."
             )
+        from data.datasets.truth import check_truth
+
+        check_truth(path, self.videos, "CAMERA_LABELS")
         return path
 
     @property

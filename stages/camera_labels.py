@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from data.datasets.labels import PERSON_CLASSES, PersonClasses
 from pipeline.manifests import BOXES, CAMERA_LABELS, TRACKLETS, VIDEOS
 from pipeline.stage import Context, Settings, Stage
 
@@ -19,22 +20,34 @@ if TYPE_CHECKING:
 
 class CameraLabelsConfig(Settings):
     min_iou: float = Field(0.5, gt=0, le=1, description="overlap from which a box is the labelled person's")
+    person_classes: PersonClasses = Field(
+        PERSON_CLASSES,
+        min_length=1,
+        description="labels that mean a person, in any case, separated by commas; boxes of others are left out",
+    )
 
 
 def run(ctx: Context) -> None:
     import pandas as pd
 
-    from data.datasets.truth import read_truth
+    from data.datasets import labelled_frames
+    from data.datasets.truth import read_truth, sentences
 
     videos = ctx.read(VIDEOS)
     videos = videos[videos.status == "ok"]
-    files = read_truth(ctx.source("camera_labels"), videos, word="CAMERA_LABELS")
+    files = read_truth(ctx.source("camera_labels"), videos, "CAMERA_LABELS", ctx.settings.person_classes)
+    n_frames = dict(zip(videos.video_id, videos.frames, strict=True))
+    for line in sentences(files, n_frames, "camera_labels.person_classes"):
+        ctx.log(line)
     parts = []
     for video_id, camera_id in zip(videos.video_id, videos.camera_id, strict=True):
         if video_id in files:
-            _, rows = files[video_id]
+            rows = files[video_id].rows
             parts.append(rows[rows.flag].assign(video_id=video_id, camera_id=camera_id))
     tracklets, boxes = ctx.read(TRACKLETS), ctx.read(BOXES)
+    # A box in a frame that nobody labelled says nothing of whom it shows.
+    partly = {video: found.labelled for video, found in files.items() if found.labelled is not None}
+    boxes = boxes[labelled_frames.that_count(boxes, labelled_frames.as_table(partly))]
     labels = tracklet_labels(tracklets, boxes, pd.concat(parts, ignore_index=True), ctx.settings.min_iou)
     ctx.write(CAMERA_LABELS, labels)
     people = len(labels[labels.label >= 0].drop_duplicates(["camera_id", "label"]))
@@ -71,7 +84,7 @@ STAGE = Stage(
     inputs=(VIDEOS, TRACKLETS, BOXES),
     outputs=(CAMERA_LABELS,),
     config=CameraLabelsConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("camera_labels",),
 )

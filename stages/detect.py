@@ -291,7 +291,7 @@ STAGE = Stage(
     inputs=(VIDEOS,),
     outputs=(DETECTIONS, KEYPOINTS),
     config=DetectConfig,
-    version=2,
+    version=3,
     run=run,
     sources=("detector", "device"),
 )

@@ -1,6 +1,7 @@
 """Measure a run: against the truth where there is one, and without it always.
 
-The cut is a time. The headline ranks features of true boxes of the test time; see `stages.evaluation`.
+Only frames that somebody labelled are measured against the truth. The cut is a time. The headline ranks features of true
+boxes of the test time; see `stages.evaluation`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+
+from data.datasets.labelled_frames import LABELLED_FRAMES, that_count
 
 from pipeline.manifests import (  # isort: skip
     ASSOCIATIONS, BOXES, CONFUSIONS, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MEASURES, MODEL, PEOPLE, RANKINGS, SELECTION,
@@ -57,7 +60,9 @@ def run(ctx: Context) -> None:
         truth["camera_id"] = truth.video_id.map(camera)
         boxes = ctx.read(BOXES)
         boxes["camera_id"] = boxes.video_id.map(camera)
-        boxes = boxes[boxes.video_id.isin(truth.video_id)].reset_index(drop=True)
+        labelled = ctx.read(LABELLED_FRAMES)
+        boxes = boxes[boxes.video_id.isin(truth.video_id) & that_count(boxes, labelled)]
+        boxes = boxes.reset_index(drop=True)
         person = _follow(ctx, metrics, boxes, truth)
         _link(ctx, metrics, person, final)
         _identify(ctx, metrics, boxes, truth, person)
@@ -174,6 +179,7 @@ def _follow(ctx: Context, metrics: dict[str, Any], boxes: pd.DataFrame, truth: p
     from stages.evaluation.tracking import detection_scores, followed, per_camera_idf1, visit_ids
 
     detections = ctx.read(DETECTIONS)
+    detections = detections[that_count(detections, ctx.read(LABELLED_FRAMES))]
     measured = (detections.score >= ctx.settings.min_score) & detections.video_id.isin(truth.video_id)
     metrics["detection"] = detection_scores(match(detections[measured], truth), len(truth))
     matched = match(boxes, truth)
@@ -367,10 +373,11 @@ STAGE = Stage(
     name="evaluate",
     inputs=(
         VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, PEOPLE,
+        LABELLED_FRAMES,
     ),
     outputs=(RANKINGS, CONFUSIONS, MEASURES),
     config=EvaluateConfig,
-    version=7,
+    version=8,
     run=run,
     sources=("site.prior", "cut", "weights", "backbone", "image_size", "purged", "seed", "device"),
     extra_inputs=(ASSOCIATIONS, MODEL, SUPERVISED_MODEL),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from data.datasets.labelled_frames import LABELLED_FRAMES
+from data.datasets.labels import PERSON_CLASSES, PersonClasses
 from pipeline.manifests import GROUND_TRUTH, PEOPLE, VIDEOS
 from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 
 class GroundTruthConfig(Settings):
+    person_classes: PersonClasses = Field(
+        PERSON_CLASSES,
+        min_length=1,
+        description="labels that mean a person, in any case, separated by commas; boxes of others are left out",
+    )
     scale: float = Field(
         1.0,
         gt=0,
@@ -31,20 +38,24 @@ def run(ctx: Context) -> None:
     if source is None:
         ctx.write(GROUND_TRUTH, GROUND_TRUTH.empty())
         ctx.write(PEOPLE, PEOPLE.empty())
+        ctx.write(LABELLED_FRAMES, LABELLED_FRAMES.empty())
         return
     import numpy as np
     import pandas as pd
 
-    from data.datasets.truth import read_truth
+    from data.datasets import labelled_frames
+    from data.datasets.truth import read_truth, sentences
 
     videos = ctx.read(VIDEOS)
     videos = videos[videos.status == "ok"]
-    files = read_truth(source, videos)
+    files = read_truth(source, videos, person_classes=ctx.settings.person_classes)
     if without := sorted(set(videos.video_id) - set(files)):
         ctx.log(
             f"no truth for {len(without)} of {len(videos)} videos ({', '.join(without[:3])}): they are not measured"
         )
     parts = [GROUND_TRUTH.empty()]
+    labelled: dict[str, np.ndarray] = {}
+    n_frames: dict[str, int] = {}
     present = videos[videos.video_id.isin(list(files))]
     recorded = present.to_dict("records")
     shards = [
@@ -52,9 +63,12 @@ def run(ctx: Context) -> None:
         for v in recorded
     ]
     for video, folder in zip(recorded, ctx.shards(shards), strict=True):
-        file, rows = files[video["video_id"]]
+        file, rows, frames, _, _ = files[video["video_id"]]
         rows = rows[rows.flag]
         times_s = np.load(folder / "times_s.npy")
+        n_frames[video["video_id"]] = len(times_s)
+        if frames is not None and len(frames := frames[frames < len(times_s)]) < len(times_s):
+            labelled[video["video_id"]] = frames
         inside = rows.frame < len(times_s)
         if not inside.all():
             ctx.log(
@@ -65,10 +79,15 @@ def run(ctx: Context) -> None:
         parts.append(boxes[boxes.t_utc_us.between(video["t_from_us"], video["t_until_us"])])
         if doubt := _drawn_at_another_size(parts[-1], int(video["width"]), int(video["height"])):
             ctx.log(f"warning: {file}: {doubt}")
+    for line in sentences(files, n_frames, "ground_truth.person_classes"):
+        ctx.log(line)
     truth = pd.concat(parts, ignore_index=True)
+    if truth.empty:
+        ctx.log(f"warning: GROUND_TRUTH={source}: holds no box of a person; nothing is measured against it")
     people = roles(truth, videos.set_index("video_id").camera_id, *ctx.source("cut"))
     ctx.write(GROUND_TRUTH, truth)
     ctx.write(PEOPLE, people)
+    ctx.write(LABELLED_FRAMES, labelled_frames.as_table(labelled))
     counts = people.role.value_counts()
     ctx.add_metadata(
         boxes=len(truth), **{f"people_{role}": int(counts.get(role, 0)) for role in ("train", "test", "both")}
@@ -150,9 +169,9 @@ def frame_times(path: Path, folder: Path) -> None:
 STAGE = Stage(
     name="ground_truth",
     inputs=(VIDEOS,),
-    outputs=(GROUND_TRUTH, PEOPLE),
+    outputs=(GROUND_TRUTH, PEOPLE, LABELLED_FRAMES),
     config=GroundTruthConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("ground_truth", "cut"),
 )

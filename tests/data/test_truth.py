@@ -49,18 +49,18 @@ def test_the_three_forms_say_the_same(tmp_path: Path) -> None:
     wanted, others = read_truth(text, VIDEOS), [read_truth(xml, VIDEOS), read_truth(city, VIDEOS)]
     for found in others:
         assert set(found) == set(wanted)
-        for video, (_, rows) in wanted.items():
+        for video, truth in wanted.items():
             pd.testing.assert_frame_equal(
-                found[video][1], rows.sort_values(["frame", "id"]).reset_index(drop=True)
+                found[video].rows, truth.rows.sort_values(["frame", "id"]).reset_index(drop=True)
             )
 
 
 def test_ai_city_counts_from_nought_where_a_nought_occurs(tmp_path: Path) -> None:
     city = tmp_path / "gt.txt"
     city.write_text("041 3 0 1 1 5 5\n\n041 3 2 1 1 5 5\n")
-    assert read_truth(city, VIDEOS)["c041_a"][1].frame.tolist() == [0, 2]
+    assert read_truth(city, VIDEOS)["c041_a"].rows.frame.tolist() == [0, 2]
     city.write_text("041 3 1 1 1 5 5\n041 3 3 1 1 5 5\n")
-    assert read_truth(city, VIDEOS)["c041_a"][1].frame.tolist() == [0, 2]
+    assert read_truth(city, VIDEOS)["c041_a"].rows.frame.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_cameras_of_ai_city_must_be_ours(tmp_path: Path) -> None:
 def test_cvat_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "annotations.xml"
     path.write_text(cvat(track(5, [(0, 0, 1), (3, 0, 0)])))
-    found = read_truth(path, VIDEOS[:1])["c041_a"][1]
+    found = read_truth(path, VIDEOS[:1])["c041_a"].rows
     assert (
         found.id.tolist() == [5, 5]
         and found.visibility.tolist() == [0.5, 1.0]
         and found.frame.tolist() == [0, 3]
     )
-    assert read_truth(tmp_path, VIDEOS[:1])["c041_a"][0] == path
+    assert read_truth(tmp_path, VIDEOS[:1])["c041_a"].path == path
     path.write_text(cvat())
     empty = read_cvat(path)
     assert empty.empty and empty.dtypes.to_dict() == found.dtypes.to_dict()

@@ -146,8 +146,8 @@ def test_mot(data: bytes) -> None:
 @given(broken(b"1 7 1 10 20 30 40 0 0\n1 8 1 10 20 30 40 0 0\n1 7 2 10 20 30 40 0 0\n"))
 def test_ai_city(data: bytes) -> None:
     found = attempt("city.txt", data, lambda path: read_truth(path, VIDEOS))
-    for _, table in (found or {}).values():
-        sound_boxes(table[table.flag])
+    for one in (found or {}).values():
+        sound_boxes(one.rows[one.rows.flag])
 
 
 @fuzz

@@ -1,10 +1,14 @@
 """Weak supervision: people told apart inside each camera, and not a word about the same person in another."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline import schema
-from pipeline.manifests import CAMERA_LABELS
+from pipeline.manifests import BOXES, CAMERA_LABELS, TRACKLETS, VIDEOS
+from stages import camera_labels
 from stages.camera_labels import tracklet_labels
 from stages.training.training_part import as_labelled
 
@@ -82,3 +86,44 @@ def test_without_anybody_labelled_nothing_is_left_of_that_camera():
     labels = pd.DataFrame({"tracklet_id": ["a"], "camera_id": ["east"], "label": [-1]})
     joined, cropped, _ = as_labelled(table, crops, labels)
     assert joined.tracklet_id.tolist() == cropped.tracklet_id.tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("at", "labels", "extra"),
+    [
+        (range(30), {"a": 0, "b": 1, "c": -1}, ""),
+        (range(0, 30, 5), {"a": 0, "b": 1, "c": -1}, ""),
+        (range(0, 30, 10), {"a": 0, "b": 1, "c": -1}, ""),
+        (range(0, 30, 5), {"a": 0, "b": 1, "c": -1}, "car"),
+    ],
+    ids=["every frame", "every fifth", "every tenth", "with a car"],
+)
+def test_boxes_between_labelled_frames_say_nothing_against_a_label(tmp_path, capsys, at, labels, extra):
+    x = {"a": 0.0, "b": 60.0, "c": 120.0}  # c is the car, or nobody
+    text = [f"{f + 1},{i},{x[t]},0,20,50,1,1,1\n" for f in at for i, t in ((7, "a"), (9, "b"))]
+    text += [f"{f + 1},500,120,0,20,50,1,2,1\n" for f in at if extra]
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "gt" / "v.txt").write_text("".join(text))
+    if extra:
+        (tmp_path / "gt" / "labels.txt").write_text("person\ncar\n")
+    boxes = seen([(t, "v", range(30), x[t]) for t in "abc"])
+    stage = camera_labels.STAGE
+    video = {"video_id": "v", "camera_id": "east", "path": "/v/v.mp4", "status": "ok", "frames": 30}
+    tables = {
+        VIDEOS: pd.DataFrame([video]),
+        TRACKLETS: tracklets([(t, "east", 0, 3, 30, 0.9) for t in "abc"]),
+        BOXES: boxes,
+    }
+    ctx = SimpleNamespace(
+        settings=stage.config(),
+        read=lambda manifest: tables[manifest],
+        source=lambda name: tmp_path / "gt",
+        write=lambda manifest, table: tables.__setitem__(manifest, table),
+        log=print,
+        add_metadata=lambda **facts: None,
+    )
+    stage.run(ctx)
+    assert tables[CAMERA_LABELS].set_index("tracklet_id").label.to_dict() == labels
+    said = capsys.readouterr().out
+    assert ("are unknown, not empty" in said) == (len(at) < 30)
+    assert ("boxes of 'car'" in said) == bool(extra)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from camera_topology.site import without_file
+from data.datasets.labelled_frames import LABELLED_FRAMES
 from pipeline import schema
 from pipeline.errors import UserError
 
@@ -129,6 +130,7 @@ def truth_of(folder: Path, source: Path | None, cut: tuple[int, int] = (NOON, NO
 
 def test_truth_gets_true_times_and_people_get_roles(site: Path) -> None:
     out = truth_of(site, site / "gt")
+    assert schema.read(LABELLED_FRAMES, out / LABELLED_FRAMES.file).empty  # every frame was labelled
     truth = schema.read(GROUND_TRUTH, out / GROUND_TRUTH.file)
     assert len(truth) == FRAMES * 11  # neither the ignored box nor the one after the last frame
     late = truth[(truth.video_id == "cam2_07200") & (truth.frame == 7)]
@@ -223,6 +225,7 @@ def tables_of_perfect_tracking(site: Path, run: Path) -> dict[Manifest, list[Pat
         VIDEOS: [site / "ingest" / VIDEOS.file],
         GROUND_TRUTH: [site / "ground_truth" / GROUND_TRUTH.file],
         PEOPLE: [site / "ground_truth" / PEOPLE.file],
+        LABELLED_FRAMES: [site / "ground_truth" / LABELLED_FRAMES.file],
         DETECTIONS: [save(DETECTIONS, truth, run / "detect")],
         TRACKLETS: [save(TRACKLETS, tracklets, run / "isolate")],
         BOXES: [save(BOXES, boxes, run / "isolate")],
@@ -326,6 +329,70 @@ def test_evaluate_on_a_world_known_by_hand(site: Path, tables: dict[Manifest, li
     rankings = schema.read(RANKINGS, out / RANKINGS.file)
     assert set(rankings.checkpoint) == {"start", "round-0", "round-1", "final", "end_to_end"}
     assert set(rankings.query_id) == {"cam1/4", "cam2/4", "cam1/5", "cam2/5"}
+
+
+@pytest.mark.parametrize("form", ["every fifth", "by hand", "CVAT for images", "with cars"])
+def test_truth_on_some_frames_measures_these_alone(
+    site: Path,
+    tables: dict[Manifest, list[Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+) -> None:
+    at = [0, 4, 9, 13, 17, 21, 26, 28] if form == "by hand" else list(range(0, FRAMES, 5))
+    save(VIDEOS, schema.read(VIDEOS, site / "ingest" / VIDEOS.file), tmp_path / "ingest")
+    gt = tmp_path / "gt"
+    gt.mkdir()
+    for (camera, start), people in WALKS.items():
+        name = f"{camera}_{start // 1_000_000:05d}"
+        rows = [(f, *where) for f in at for where in boxes_at(f, people)]
+        if form == "CVAT for images":
+            images = "".join(
+                f'<image id="{g}" name="frame_{g:06d}">'
+                + "".join(
+                    f'<box label="person" xtl="{x}" ytl="{y}" xbr="{x + w}" ybr="{y + h}"><attribute name="pid">{pid}</attribute></box>'
+                    for f, x, y, w, h, pid in rows
+                    if f == g
+                )
+                + "</image>"
+                for g in at
+            )
+            (gt / f"{name}.xml").write_text(f"<annotations>{images}</annotations>")
+            continue
+        lines = [f"{f + 1},{pid},{x},{y},{w},{h},1,1,1\n" for f, x, y, w, h, pid in rows]
+        cars = [f"{f + 1},500,9,60,30,30,1,2,1\n" for f in at] if form == "with cars" else []
+        (gt / f"{name}.txt").write_text("".join(lines + cars))
+    if form == "with cars":
+        (gt / "labels.txt").write_text("person\ncar\n")
+    out = truth_of(tmp_path, gt)
+    said = capsys.readouterr().out
+    assert f"4 of 4 videos, {4 * len(at)} of {4 * FRAMES} frames: the others are unknown" in said
+    assert ("on every 5th frame" in said) == (form != "by hand")
+    assert ("24 boxes of 'car' in 4 of 4 files" in said) == (form == "with cars")
+    assert len(schema.read(GROUND_TRUTH, out / GROUND_TRUTH.file)) == 11 * len(at)
+    assert len(schema.read(LABELLED_FRAMES, out / LABELLED_FRAMES.file)) == 4 * len(at)
+    own = {m: [out / m.file] for m in (GROUND_TRUTH, PEOPLE, LABELLED_FRAMES)}
+    found, _ = evaluated(site / "run", {**tables, **own})
+    whole, _ = evaluated(site / "run", tables)
+    assert found["detection"] == {"precision": 1, "recall": 1}
+    for part in ("tracking", "isolation", "identities", "people"):
+        assert flat_of(found[part]) == pytest.approx(flat_of(whole[part]))
+    assert found["association"] == whole["association"]
+
+
+def flat_of(values: Any) -> dict[str, float]:
+    return dict(evaluate.flat(values))
+
+
+def test_truth_without_anybody_is_said(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(VIDEOS, schema.read(VIDEOS, site / "ingest" / VIDEOS.file), tmp_path / "ingest")
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "gt" / "cam1_00000.xml").write_text("<annotations/>")
+    out = truth_of(tmp_path, tmp_path / "gt")
+    assert schema.read(LABELLED_FRAMES, out / LABELLED_FRAMES.file).empty
+    assert "holds no box of a person" in capsys.readouterr().out
 
 
 def test_evaluate_without_truth_measures_what_needs_none(
