@@ -214,6 +214,15 @@ GROUND_TRUTH = Manifest(
     _BOX_RULES,
 )  # fmt: skip
 
+LABELLED_FRAMES = Manifest(
+    "labelled_frames", 1, "The frames that count, of videos where not every frame was labelled; of a video not named here all do.",
+    (
+        Column("video_id", _text, "the video the frame belongs to"),
+        Column("frame", _i32, "zero-based frame number in that video"),
+    ),
+    ("video_id", "frame"),
+)  # fmt: skip
+
 PEOPLE = Manifest(
     "people", 1, "The part each true person plays in the evaluation.",
     (
@@ -309,5 +318,5 @@ PROTOCOL_CROPS = Manifest(
 
 ALL = (
     VIDEOS, DETECTIONS, TRACKLETS, BOXES, CROPS, ASSOCIATIONS, PSEUDO_LABELS, MODEL, SUPERVISED_MODEL, TRAIN_LOG, SELECTION,
-    IDENTITIES, GROUND_TRUTH, PEOPLE, RANKINGS, CONFUSIONS, MEASURES, EXPORTS, GALLERY, PROTOCOL, PROTOCOL_CROPS,
+    IDENTITIES, GROUND_TRUTH, LABELLED_FRAMES, PEOPLE, RANKINGS, CONFUSIONS, MEASURES, EXPORTS, GALLERY, PROTOCOL, PROTOCOL_CROPS,
 )  # fmt: skip

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from data.datasets.labelled_frames import LABELLED_FRAMES, that_count
+from data.datasets.labelled_frames import that_count
 
 from pipeline.manifests import (  # isort: skip
-    ASSOCIATIONS, BOXES, CONFUSIONS, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MEASURES, MODEL, PEOPLE, RANKINGS, SELECTION,
+    ASSOCIATIONS, BOXES, CONFUSIONS, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, LABELLED_FRAMES, MEASURES, MODEL, PEOPLE, RANKINGS, SELECTION,
     SUPERVISED_MODEL, TRACKLETS, VIDEOS,
 )  # fmt: skip
 from pipeline.stage import Context, Settings, Stage

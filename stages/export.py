@@ -15,6 +15,7 @@ from pipeline.manifests import (
     GALLERY,
     GROUND_TRUTH,
     IDENTITIES,
+    LABELLED_FRAMES,
     MEASURES,
     MODEL,
     SELECTION,
@@ -260,12 +261,14 @@ class Persons(NamedTuple):
 
 def true_persons(ctx: Context, tracklets: pd.DataFrame) -> Persons | None:
     """Whom the tracklets show; None without truth."""
+    from data.datasets.labelled_frames import that_count
     from stages.evaluation.matching import persons_of
 
     truth, boxes = ctx.read(GROUND_TRUTH), ctx.read(BOXES)
     if truth.empty:
         return None
-    boxes = boxes[boxes.video_id.isin(truth.video_id)].reset_index(drop=True)
+    counted = boxes.video_id.isin(truth.video_id) & that_count(boxes, ctx.read(LABELLED_FRAMES))
+    boxes = boxes[counted].reset_index(drop=True)
     person = persons_of(boxes, truth)
     measured = tracklets.tracklet_id.isin(person.index) & (tracklets.t_start_us > ctx.source("cut")[0])
     return Persons(person.reindex(tracklets.tracklet_id).fillna(-1).to_numpy(), measured.to_numpy())
@@ -273,11 +276,11 @@ def true_persons(ctx: Context, tracklets: pd.DataFrame) -> Persons | None:
 
 STAGE = Stage(
     name="export",
-    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, MEASURES),
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, IDENTITIES, SELECTION, GROUND_TRUTH, LABELLED_FRAMES, MEASURES),
     extra_inputs=(MODEL,),
     outputs=(EXPORTS, GALLERY),
     config=ExportConfig,
-    version=3,
+    version=4,
     run=run,
     sources=("site.prior", "cut", "weights", "device"),
 )

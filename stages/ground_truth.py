@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from data.datasets.labelled_frames import LABELLED_FRAMES
 from data.datasets.labels import PERSON_CLASSES, PersonClasses
-from pipeline.manifests import GROUND_TRUTH, PEOPLE, VIDEOS
+from pipeline.manifests import GROUND_TRUTH, LABELLED_FRAMES, PEOPLE, VIDEOS
 from pipeline.shards import Shard
 from pipeline.stage import Context, Settings, Stage
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.errors import UserError
-from pipeline.manifests import BOXES, CROPS, GROUND_TRUTH, PEOPLE, SUPERVISED_MODEL, TRACKLETS, VIDEOS
+from pipeline.manifests import (
+    BOXES,
+    CROPS,
+    GROUND_TRUTH,
+    LABELLED_FRAMES,
+    PEOPLE,
+    SUPERVISED_MODEL,
+    TRACKLETS,
+    VIDEOS,
+)  # fmt: skip
 from pipeline.stage import Context, Settings, Stage
 from stages.methods import ColorJitter
 
@@ -103,9 +112,11 @@ def true_labels(ctx: Context, tracklets: pd.DataFrame) -> np.ndarray:
     """(T,) the true person of each training tracklet by majority; -1 for nobody and for people seen after the cut too."""
     import numpy as np
 
+    from data.datasets.labelled_frames import that_count
     from stages.evaluation.matching import persons_of
 
     boxes, truth = ctx.read(BOXES), ctx.read(GROUND_TRUTH)
+    boxes = boxes[that_count(boxes, ctx.read(LABELLED_FRAMES))].reset_index(drop=True)
     people = persons_of(boxes, truth)
     roles = ctx.read(PEOPLE).set_index("pid").role
     pid = np.array([people.get(t, -1) for t in tracklets.tracklet_id])
@@ -114,10 +125,10 @@ def true_labels(ctx: Context, tracklets: pd.DataFrame) -> np.ndarray:
 
 STAGE = Stage(
     name="supervised",
-    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, GROUND_TRUTH, PEOPLE),
+    inputs=(VIDEOS, TRACKLETS, BOXES, CROPS, GROUND_TRUTH, LABELLED_FRAMES, PEOPLE),
     outputs=(SUPERVISED_MODEL,),
     config=SupervisedConfig,
-    version=1,
+    version=2,
     run=run,
     sources=("cut", "weights", "backbone", "image_size", "seed", "device"),
 )

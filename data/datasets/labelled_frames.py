@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from pipeline.schema import Column, Manifest
+from pipeline.manifests import LABELLED_FRAMES
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-LABELLED_FRAMES = Manifest(
-    "labelled_frames", 1, "The frames that count, of videos where not every frame was labelled; of a video not named here all do.",
-    (
-        Column("video_id", pa.string(), "the video the frame belongs to"),
-        Column("frame", pa.int32(), "zero-based frame number in that video"),
-    ),
-    ("video_id", "frame"),
-)  # fmt: skip
 
 _ENOUGH = 3  # labelled frames from which their spacing says something
 
@@ -43,8 +32,8 @@ def stand_apart(places: np.ndarray) -> bool | None:
     return True if len(places) >= _ENOUGH else None
 
 
-def share_alone(places: np.ndarray) -> float:
-    """The share of labelled frames without a labelled neighbour."""
+def fraction_alone(places: np.ndarray) -> float:
+    """The fraction of labelled frames without a labelled neighbour."""
     import numpy as np
 
     near = np.diff(places) == 1

@@ -82,7 +82,7 @@ def read_truth(
 
 def _between(marked: np.ndarray, labelled: np.ndarray | None) -> str:
     """What is strange where every frame counts and many labelled ones stand alone; else nothing."""
-    alone = labelled_frames.share_alone(marked)
+    alone = labelled_frames.fraction_alone(marked)
     if labelled is not None or alone <= _ALONE:
         return ""
     return (

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from data.datasets.labelled_frames import (
-    LABELLED_FRAMES,
     as_table,
-    share_alone,
+    fraction_alone,
     stand_apart,
     step,
     that_count,
@@ -22,6 +21,7 @@ from data.datasets.mot import read_mot
 from data.datasets.truth import Truth, check_truth, cvat_boxes, read_truth, sentences
 from pipeline import schema
 from pipeline.errors import UserError
+from pipeline.manifests import LABELLED_FRAMES
 from stages.camera_labels import CameraLabelsConfig
 from stages.ground_truth import GroundTruthConfig
 
@@ -366,7 +366,7 @@ def test_spacing_against_a_naive_loop(n: int) -> None:
     verdict = False if any(near) else True if len(frames) >= 3 else None
     assert stand_apart(frames) is verdict
     if len(frames) > 1:
-        assert share_alone(frames) == pytest.approx(1 - np.mean(near))
+        assert fraction_alone(frames) == pytest.approx(1 - np.mean(near))
     gaps = np.diff(frames)
     fits = [k for k in range(1, 60) if len(gaps) and (gaps % k == 0).all()]
     assert step(frames) == max(fits, default=1)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from camera_topology.site import without_file
-from data.datasets.labelled_frames import LABELLED_FRAMES
 from pipeline import schema
 from pipeline.errors import UserError
+from pipeline.manifests import LABELLED_FRAMES
 
 from pipeline.manifests import (  # isort: skip
     ASSOCIATIONS, BOXES, CONFUSIONS, CROPS, DETECTIONS, GROUND_TRUTH, IDENTITIES, MODEL, PEOPLE, RANKINGS, SELECTION, TRACKLETS,
