@@ -110,7 +110,7 @@ compare: setup ## two finished runs side by side: make compare RUNS="runs/a runs
 annotate: setup ## a page that asks which pairs are one person: make annotate RUN=runs/x [PORT=8765]
 	@$(PY) -m pipeline annotate --run "$$RUN" --port "$${PORT:-8765}"
 
-test: $(VENV)/.installed-test ## the tests: no network, a few minutes
+test: $(VENV)/.installed-test ## the quick tests: no network, about nine minutes on two cores
 	@$(PY) -m pytest -m "not slow and not gpu"
 
 test-all: $(VENV)/.installed-test ## the tests and the slow ones, as in CI
