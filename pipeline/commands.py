@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.graph import Node
 from pipeline.opening import check_device, check_start, open_run
 from pipeline.request import Asked, Request, requested
 from pipeline.run_folder import refuse_earlier_version
-from pipeline.runner import Runner, settings_that_differ
+from pipeline.runner import Plan, Runner, settings_that_differ
 from pipeline.shards import by_camera, done_of_asked
 from pipeline.sources import Sources
 from pipeline.steps import Steps, anew, up_to
@@ -46,12 +47,18 @@ def run(run_dir: Path, asked: Asked, steps: Steps, strict: bool = False) -> None
 
 
 def _check_before_hours_are_spent(runner: Runner, until: list[Node], forced: set[str]) -> None:
-    """Raise UserError for a device or a start that steps which are to run cannot use."""
-    needed = {name for plan in runner.plan(until, forced) if plan.reasons for name in plan.node.stage.sources}
+    """Raise UserError for labels, a device or a start that steps which are to run cannot use."""
+    needed = _sources_needed(runner.plan(until, forced))
+    runner.sources.check_labels(needed)
     if "device" in needed:
         check_device(runner.sources.device)
     if "backbone" in needed:
         check_start(runner.sources)
+
+
+def _sources_needed(plans: Iterable[Plan]) -> set[str]:
+    """The sources of the steps that would run."""
+    return {name for item in plans if item.reasons for name in item.node.stage.sources}
 
 
 def _refuse_problems(runner: Runner, ingest: Node) -> None:
@@ -84,6 +91,7 @@ def plan(run_dir: Path, asked: Asked, steps: Steps) -> None:
     until = up_to(runner, steps)
     runner.sources.check(name for node in until for name in node.stage.sources)
     plans = runner.plan(until, anew(steps, until))
+    runner.sources.check_labels(_sources_needed(plans))
     waiting = [p for p in plans if p.reasons]
     for item in waiting:
         print(f"{item.node.id:<14} {'; '.join(item.reasons)}")

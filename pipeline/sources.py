@@ -70,6 +70,14 @@ class Sources:
                     f"{mask}: no such file; it is the mask of camera '{camera_id}' in {self.site.path}."
                 )
 
+    def check_labels(self, names: Iterable[str]) -> None:
+        """Raise UserError for damaged labels. It reads every file, so ask for the sources of steps that are to run only."""
+        for name in sorted({"ground_truth", "camera_labels"}.intersection(names)):
+            if (path := self.value(name)) is not None:
+                from data.datasets.truth import check_truth
+
+                check_truth(path, self.videos, name.upper())
+
     def fingerprint(self, name: str) -> Any:
         if name == "videos":
             return [[str(p), self.digest(p)] for p in self.videos]
@@ -225,9 +233,6 @@ class Sources:
             raise UserError(
                 f"GROUND_TRUTH={path}: no such file or folder; GROUND_TRUTH=none if there is no truth."
             )
-        from data.datasets.truth import check_truth
-
-        check_truth(path, self.videos)
         return path
 
     @property
@@ -237,9 +242,6 @@ class Sources:
             raise UserError(
                 f"CAMERA_LABELS={path}: no such file or folder; CAMERA_LABELS=none if nobody labelled a camera."
             )
-        from data.datasets.truth import check_truth
-
-        check_truth(path, self.videos, "CAMERA_LABELS")
         return path
 
     @property

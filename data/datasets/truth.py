@@ -91,9 +91,6 @@ def _between(marked: np.ndarray, labelled: np.ndarray | None) -> str:
     )
 
 
-_sound_already: set[tuple[object, ...]] = set()
-
-
 def check_truth(
     source: Path,
     videos: Sequence[Path],
@@ -101,8 +98,6 @@ def check_truth(
     person_classes: Collection[str] | None = None,
 ) -> None:
     """Open and parse every file that may be the truth of one of the recordings, before anything is made of them.
-
-    A file that was sound is not read again by the same process until it changes.
 
     Args:
         person_classes: where they are known yet; else a site without a person is refused later, and warned of here.
@@ -112,7 +107,6 @@ def check_truth(
     """
     try:
         files = [source] if source.is_file() else candidates(source, videos)
-        about = [(path, s.st_mtime_ns, s.st_size) for path in files for s in [path.stat()]]
     except OSError as error:
         raise UserError(
             f"{word}={source}: cannot be read ({error}); name a folder or file that can."
@@ -123,9 +117,6 @@ def check_truth(
             f"{word}={source}: nothing for any video; expected MOT text files such as {example}.txt, or CVAT's XML."
         )
     classes = PERSON_CLASSES if person_classes is None else tuple(person_classes)
-    key = (str(source), *about, classes, len(videos) > 1)
-    if key in _sound_already:
-        return
     if source.is_file() and source.suffix.lower() == ".txt" and is_ai_city(source):
         parse_ai_city(source)
     else:
@@ -136,7 +127,6 @@ def check_truth(
             if person_classes is not None:
                 raise
             warnings.warn(f"{error} Where it is set already, all is well.", stacklevel=2)
-    _sound_already.add(key)
 
 
 def sentences(found: Mapping[str, Truth], frames: Mapping[str, int], setting: str) -> Iterator[str]:
