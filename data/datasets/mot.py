@@ -181,6 +181,19 @@ def true_rows(*columns: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({c: v.astype(t) for c, v, t in zip(COLUMNS, columns, types, strict=True)})
 
 
+def sound_numbers(whole: Sequence[float], sides: Sequence[float]) -> bool:
+    """Whether the numbers that count something can stand in a table, and those of a box can be of a picture."""
+    return all(0 <= v <= LARGEST and v == int(v) for v in whole) and all(abs(v) <= FARTHEST_PX for v in sides)
+
+
+def as_mot(*columns: pd.Series | np.ndarray, visibility: np.ndarray | None = None) -> pd.DataFrame:
+    """Rows of `read_mot` from id, frame (from nought), x1, y1, x2, y2, all (N,)."""
+    person, frame, x1, y1, x2, y2 = (np.asarray(c, float) for c in columns)
+    seen = np.ones(len(frame)) if visibility is None else visibility
+    table = true_rows(frame, person, x1, y1, x2, y2, np.ones(len(frame)), seen)
+    return table.sort_values(["frame", "id"], kind="stable").reset_index(drop=True)
+
+
 def _parse(path: Path, number: int, line: str, always_class: bool) -> tuple[float, ...]:
     """frame (one-based), id, x, y, w, h, flag, visibility, class (NaN where none is given) of one line.
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.datasets.truth import read_cvat, read_truth
+from data.datasets.cvat import read_cvat
+from data.datasets.truth import read_truth
 from pipeline.errors import UserError
 
 VIDEOS = pd.DataFrame(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.datasets.cvat import cvat_boxes
 from data.datasets.labelled_frames import (
     as_table,
     fraction_alone,
@@ -18,7 +19,7 @@ from data.datasets.labelled_frames import (
 )
 from data.datasets.labels import counted, is_person
 from data.datasets.mot import read_mot
-from data.datasets.truth import Truth, check_truth, cvat_boxes, read_truth, sentences
+from data.datasets.truth import Truth, check_truth, read_truth, sentences
 from pipeline import schema
 from pipeline.errors import UserError
 from pipeline.manifests import LABELLED_FRAMES

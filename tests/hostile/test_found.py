@@ -17,8 +17,9 @@ import pytest
 from camera_topology import site
 from data import pair_annotations
 from data.datasets import benchmark
+from data.datasets.cvat import read_cvat
 from data.datasets.mot import find_mot, read_mot
-from data.datasets.truth import read_cvat, read_truth
+from data.datasets.truth import read_truth
 from data.videos import expand_videos
 from pipeline import config, graph
 from pipeline.errors import UserError, one_line, shown

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from camera_topology import site
 from data import pair_annotations
+from data.datasets.cvat import read_cvat
 from data.datasets.mot import LARGEST, read_mot
-from data.datasets.truth import read_cvat, read_truth
+from data.datasets.truth import read_truth
 from data.video import UnreadableVideo, probe
 from data.videos import expand_videos
 from pipeline import config, graph, schema, yaml_text
