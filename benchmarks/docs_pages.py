@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.result import RESULTS
 from pipeline import config, graph, inputs
 from pipeline.manifests import ALL
+from pipeline.schema import columns_as_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("weave", "tastr", "dal", "race", "reliable_soft", "pul", "tmc")
@@ -59,10 +60,7 @@ def tables_page() -> str:
     lines = ["# Every table", "", about]
     for manifest in ALL:
         lines += ["", f"## {manifest.name}", "", f"{manifest.doc} Version {manifest.version}.", ""]
-        lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
-        for column in manifest.columns:
-            key = " (key)" if column.name in manifest.key else ""
-            lines.append(f"| `{column.name}`{key} | {column.type} | {column.unit} | {column.doc} |")
+        lines.append(columns_as_markdown(manifest))
     return "\n".join([*lines, ""])
 
 

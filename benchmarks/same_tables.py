@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -43,14 +44,11 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, str]:
     return count, "; ".join(renamed)
 
 
-def _same(a: object, b: object) -> bool:
-    if isinstance(a, float) and isinstance(b, float) and a != a:
-        return b != b
-    return bool((pd.Series([a]).astype(str) == pd.Series([b]).astype(str)).all()) if _listed(a) else a == b
-
-
-def _listed(value: object) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str)
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values of a cell are equal; NaN equals NaN, and lists are compared item by item."""
+    if hasattr(a, "__len__") and not isinstance(a, str):
+        return list(a) == list(b)
+    return bool(a == b or (a != a and b != b))
 
 
 def main() -> int:

@@ -139,8 +139,7 @@ def globbed(pattern: str, folder: Path = Path()) -> list[Path]:
         found = [path for path in root.glob(str(Path(*parts[fixed:]))) if path.is_file()]
     except (ValueError, OSError):  # '**x' is no pattern
         return []
-    found = [p for p in found if not in_service_folder(p, root)]
-    return [p for p in found if not any(name.startswith(".") for name in p.relative_to(root).parts)]
+    return [p for p in found if not in_service_folder(p, root) and not p.name.startswith(".")]
 
 
 def _recordings_below(folder: Path) -> list[Path]:

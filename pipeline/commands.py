@@ -17,7 +17,7 @@ from pipeline.run_folder import refuse_earlier_version
 from pipeline.runner import Plan, Runner, settings_that_differ
 from pipeline.shards import by_camera, done_of_asked
 from pipeline.sources import Sources
-from pipeline.steps import Steps, anew, up_to
+from pipeline.steps import Steps, forced_steps, up_to
 
 
 def run(run_dir: Path, asked: Asked, steps: Steps, strict: bool = False) -> None:
@@ -30,7 +30,7 @@ def run(run_dir: Path, asked: Asked, steps: Steps, strict: bool = False) -> None
     until = up_to(runner, steps)
     for warning in runner.sources.site.unused:
         print(f"warning: {request['topology'] or request['videos']}: {warning}", file=sys.stderr)
-    forced = anew(steps, until)
+    forced = forced_steps(steps, until)
     runner.sources.check(name for node in until for name in node.stage.sources)
     with runner.lock():
         _check_before_hours_are_spent(runner, until, forced)
@@ -90,7 +90,7 @@ def plan(run_dir: Path, asked: Asked, steps: Steps) -> None:
     runner, _ = open_run(run_dir, asked)
     until = up_to(runner, steps)
     runner.sources.check(name for node in until for name in node.stage.sources)
-    plans = runner.plan(until, anew(steps, until))
+    plans = runner.plan(until, forced_steps(steps, until))
     runner.sources.check_labels(_sources_needed(plans))
     waiting = [p for p in plans if p.reasons]
     for item in waiting:
@@ -107,7 +107,7 @@ def status(run_dir: Path, asked: Asked, steps: Steps) -> None:
     """Print each step as fresh, stale, missing, partial or failed, with the reason."""
     runner, _ = open_run(run_dir, asked)
     until = up_to(runner, steps)
-    for item in runner.plan(until, anew(steps, until)):
+    for item in runner.plan(until, forced_steps(steps, until)):
         receipt = runner.receipt(item.node)
         word = status_word(item.reasons, receipt is not None)
         pieces = done_of_asked(runner.run_dir / "shard_cache" / item.node.stage.name)
@@ -184,13 +184,11 @@ def describe(what: str, method: str) -> None:
 
 def _describe_tables() -> None:
     from pipeline.manifests import ALL
+    from pipeline.schema import columns_as_markdown
 
     for manifest in ALL:
         print(f"\n### {manifest.name} (version {manifest.version})\n\n{manifest.doc}\n")
-        print("| column | type | unit | meaning |\n|---|---|---|---|")
-        for column in manifest.columns:
-            key = " (key)" if column.name in manifest.key else ""
-            print(f"| `{column.name}`{key} | {column.type} | {column.unit} | {column.doc} |")
+        print(columns_as_markdown(manifest))
 
 
 def measures(run_dir: Path) -> dict[str, Any]:

@@ -91,8 +91,8 @@ INPUTS = (
     Input("keep_going", "when one video fails, finish the others before stopping", flag=True),
     _step("until", "STAGE", "last stage to run; default: the whole chain"),
     _step("round", "NUMBER", "last round, when --until is associate or train"),
-    _step("force", "STAGES", "stages to run anew, separated by commas"),
-    _step("from", "STAGE", "run anew from this stage on"),
+    _step("force", "STAGES", "stages to run again, separated by commas"),
+    _step("from", "STAGE", "run again from this stage on"),
     Input("supervised", "also train the supervised reference", flag=True, steps=True),
     Input("strict", "stop after ingest where a file is not whole", flag=True, steps=True),
 )  # fmt: skip

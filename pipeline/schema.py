@@ -158,3 +158,12 @@ def content_digest(path: Path) -> str:
             writer.write_batch(batch)
     digest.update(sink.getvalue())
     return digest.hexdigest()
+
+
+def columns_as_markdown(manifest: Manifest) -> str:
+    """The columns of a table with type, unit and meaning, as a Markdown table."""
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for column in manifest.columns:
+        key = " (key)" if column.name in manifest.key else ""
+        lines.append(f"| `{column.name}`{key} | {column.type} | {column.unit} | {column.doc} |")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Which steps of a chain a command means: up to which one, and which of them anew."""
+"""Which steps of a chain a command means: up to which one, and which of them again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pipeline.runner import Runner
 
 @dataclass(frozen=True)
 class Steps:
-    """As text, as a person names them; empty: the whole chain, and nothing anew.
+    """As text, as a person names them; empty: the whole chain, and nothing again.
 
     until: the last stage. round: its round, where it is `associate` or `train`; else the last round.
-    force: stages to run anew. anew_from: the first of those to run anew, with all after it.
+    force: stages to run again. from_stage: the first of those to run again, with all after it.
     """
 
     until: str = ""
     round: str = ""
     force: str = ""
-    anew_from: str = ""
+    from_stage: str = ""
 
 
 def up_to(runner: Runner, steps: Steps) -> list[Node]:
@@ -54,8 +54,8 @@ def _of_round(runner: Runner, stage: str, round_: str) -> str:
     return wanted
 
 
-def anew(steps: Steps, until: list[Node]) -> set[str]:
-    """Stages and nodes to run anew.
+def forced_steps(steps: Steps, until: list[Node]) -> set[str]:
+    """Stages and nodes to run again.
 
     Raises:
         UserError: one that does not exist, or that comes after the last stage asked for.
@@ -66,7 +66,7 @@ def anew(steps: Steps, until: list[Node]) -> set[str]:
             raise UserError(f"FORCE={name}: no such stage. {closest(name, list(graph.STAGES))}")
         if not any(name in (node.id, node.stage.name) for node in until):
             raise UserError(f"FORCE={name}: not among the steps up to {until[-1].id}, which are to run.")
-    return forced | _from_on(steps.anew_from, until)
+    return forced | _from_on(steps.from_stage, until)
 
 
 def _from_on(name: str, until: list[Node]) -> set[str]:

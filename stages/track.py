@@ -292,7 +292,7 @@ def typical_step(step: np.ndarray) -> float:
 
 
 def alone(track: pd.Series) -> float:
-    """The share of boxes whose track, or tracklet, has no other."""
+    """The fraction of boxes whose track, or tracklet, has no other."""
     return float((track.groupby(track).transform("size") == 1).mean()) if len(track) else 0.0
 
 

@@ -57,12 +57,12 @@ def labels_of(file: Path, root: Path) -> tuple[Path, list[str]] | None:
     return None
 
 
-def counted(left_out: Iterable[tuple[str, int]], most: int = 5) -> str:
+def counted(left_out: Iterable[tuple[str, int]], max_items: int = 5) -> str:
     """``100 boxes of 'car', 3 of 'dog'``: what was left out, the most frequent first."""
     ranked = sorted(left_out, key=lambda item: (-item[1], item[0]))
     parts = [
         f"{n} {'of' if k else 'box of' if n == 1 else 'boxes of'} '{label}'"
-        for k, (label, n) in enumerate(ranked[:most])
+        for k, (label, n) in enumerate(ranked[:max_items])
     ]
-    rest = sum(n for _, n in ranked[most:])
-    return ", ".join(parts) + (f" and {rest} of {len(ranked) - most} other labels" if rest else "")
+    rest = sum(n for _, n in ranked[max_items:])
+    return ", ".join(parts) + (f" and {rest} of {len(ranked) - max_items} other labels" if rest else "")

@@ -28,7 +28,7 @@ from data.datasets.mot import (
 )
 from pipeline.errors import UserError
 
-_ALONE = 0.2  # share of labelled frames without a labelled neighbour from which it is said
+_ALONE = 0.2  # fraction of labelled frames without a labelled neighbour from which it is said
 
 
 class Truth(NamedTuple):

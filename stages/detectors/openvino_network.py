@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from data.datasets.labels import PERSON_CLASSES
 from pipeline.errors import UserError
 from stages.detectors.quiet import import_openvino
 from stages.tracking.boxes import iou_matrix
 
 RGB = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float32]
-PERSON_NAMES = ("person", "pedestrian", "people")  # the first that a network has
 
 
 @dataclass(frozen=True)
@@ -179,16 +179,15 @@ def read_head(output_shape: tuple[int, ...], metadata: dict[str, Any], model: Pa
         raise UserError(
             f"DETECTOR={model}: a network for '{task}'; export one of task detect, pose or segment."
         )
-    labels = metadata.get("names")
+    names = metadata.get("names")
     described = "".join(c for c in str(metadata.get("description") or "").lower() if c.isalnum())
     rows, columns = output_shape[1:]
-    whole = labels is not None and 4 + len(labels) == columns != rows and columns != 6
+    whole = names is not None and 4 + len(names) == columns != rows and columns != 6
     if "rtdetr" in described or (whole and not metadata.get("end2end")):
         raise UserError(
             f"DETECTOR={model}: RT-DETR is not read; give a YOLO detector, for example DETECTOR=yolo11n.pt."
         )
     final = bool(metadata.get("end2end") or (metadata.get("args") or {}).get("nms") or output_shape[2] == 6)
-    names = metadata.get("names")
     if (
         names is None
     ):  # exported without metadata: only COCO's 80 classes and a single one can be told by number
@@ -230,7 +229,7 @@ def person_class(names: dict[int, str], model: Path | str) -> int:
     Raises:
         UserError: there are several classes and none is a person.
     """
-    for wanted in PERSON_NAMES:
+    for wanted in PERSON_CLASSES:  # the first that a network has
         for number, name in sorted(names.items()):
             if name.strip().lower() == wanted:
                 return number

@@ -21,26 +21,15 @@ from torch import Tensor
 from pipeline.errors import UserError
 
 # What trainers keep beside weights, by the beginning of its full name.
-_BESIDE: tuple[str, ...] = (
-    "numpy.",
-    "argparse.Namespace",
-    "pathlib.",
-    "types.SimpleNamespace",
-    "yacs.config.",
-    "omegaconf.",
-)
-_BESIDE += ("pytorch_lightning.", "lightning.", "lightning_fabric.", "typing.Any", "datetime.")
+_BESIDE = (
+    "numpy.", "argparse.Namespace", "pathlib.", "types.SimpleNamespace", "yacs.config.", "omegaconf.",
+    "pytorch_lightning.", "lightning.", "lightning_fabric.", "typing.Any", "datetime.",
+)  # fmt: skip
 # Under which keys they keep the weights, the averaged ones not first: they are not what was asked for.
-_HOLDERS: tuple[str, ...] = (
-    "state_dict",
-    "model",
-    "model_state_dict",
-    "model_state",
-    "net",
-    "network",
-    "weights",
-)
-_HOLDERS += ("params", "student", "state_dict_ema", "model_ema", "ema")
+_HOLDERS = (
+    "state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights", "params",
+    "student", "state_dict_ema", "model_ema", "ema",
+)  # fmt: skip
 # What wrappers put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.", "base.", "net.", "network.", "encoder.")
 _MOST_STAND_INS = 64
@@ -128,8 +117,7 @@ def unwrap(given: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> Weights | 
     states = [state for state in _states(given, 3) if state]
     if not states:
         return None
-    best = max((_bared(state, wanted) for state in states), key=lambda w: len(w.state.keys() & wanted.keys()))
-    return best
+    return max((_bared(state, wanted) for state in states), key=lambda w: len(w.state.keys() & wanted.keys()))
 
 
 def _states(given: Any, depth: int) -> list[dict[str, Tensor]]:

@@ -42,7 +42,7 @@ class TrackerSettings:
     tentative_gap_s: float = 0.3
     far_from_s: float = 0.3  # s unseen, from which a track may be found beside where it is expected
     far_pace: float = 1.2  # heights per s that a person may be off, at few frames per second
-    far_most: float = 1.6  # heights, however long unseen
+    far_max: float = 1.6  # heights, however long unseen
     keypoint_weight: float = 0.5  # of the poses' likeness against the boxes' overlap, where both have a pose
     noise: kalman.Noise = field(default_factory=kalman.Noise)
 
@@ -173,7 +173,7 @@ class Tracker:
         expected, found = self.state.position[rows], centre_size(boxes[columns])
         height, other = np.maximum(expected[:, 3:], 1.0), found[:, 3]
         off = np.linalg.norm(expected[:, None, :2] - found[None, :, :2], axis=2) / np.maximum(height, other)
-        gate = np.minimum(s.far_pace * (t_s - self.last_seen_s[rows]), s.far_most)[:, None]
+        gate = np.minimum(s.far_pace * (t_s - self.last_seen_s[rows]), s.far_max)[:, None]
         near = 0.5 * (1.0 - off / gate)
         good = (near > 0) & (height >= s.min_height_ratio * other) & (s.min_height_ratio * height <= other)
         grid = np.ix_(rows, columns)
